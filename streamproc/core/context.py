@@ -1,0 +1,49 @@
+"""What belongs to one stream rather than to the runs on it: name, epoch, position, counts of oddities."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from streamproc.core.change import Origin
+
+__all__ = ["StreamContext"]
+
+
+@dataclass(slots=True)
+class StreamContext:
+    """State of one stream as the reducer follows it. Several contexts may share a reducer."""
+
+    origin: Origin
+    seq: int = 0  # of the last change
+    run_id: str | None = None  # the run that the stream is about now
+    thread_id: str | None = None
+    step_id: str = ""  # the last step and message seen: where a delta without an id belongs
+    message_id: str = ""
+    index: int = 0  # the entry that the last text fragment was for
+    done: bool = False  # `done` or the end was seen; more frames need `open()`
+    ended: bool = False  # the last run status seen, or an error, ends a stream
+    anomalies: Counter[str] = field(default_factory=Counter)
+    owner: tuple[str, int] = field(init=False)  # (stream, epoch); one object per epoch, compared by identity
+
+    def __post_init__(self) -> None:
+        self.owner = (self.origin.stream, self.origin.epoch)
+
+    @classmethod
+    def named(cls, stream: str, epoch: int = 1) -> "StreamContext":
+        return cls(Origin(stream, epoch))
+
+    def open(self, epoch: int | None = None) -> None:
+        """Begin the next stream of the same runs; a higher epoch says that it starts again from the beginning.
+
+        Raises:
+            ValueError: the epoch is lower than the current one.
+        """
+        if epoch is not None and epoch != self.origin.epoch:
+            if epoch < self.origin.epoch:
+                raise ValueError(
+                    f"epoch {epoch} of stream {self.origin.stream!r} is below the current {self.origin.epoch}"
+                )
+            self.origin = Origin(self.origin.stream, epoch)
+            self.owner = (self.origin.stream, epoch)
+            self.seq = 0
+        self.done = self.ended = False
+        self.step_id = self.message_id = ""

@@ -1,0 +1,187 @@
+"""StreamProcessor: the bytes of one stream after another in, changes out; parser, dialect and reducer in a row."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from streamproc.core.change import Change
+from streamproc.core.context import StreamContext
+from streamproc.core.dialect import Dialect, DialectFactory, dialect_factory, hot_decoders
+from streamproc.core.limits import Limits
+from streamproc.core.reducer import Reducer
+from streamproc.core.sse import Frame, SSEParser, make_frame
+from streamproc.errors import LimitExceeded
+from streamproc.model.message import Message
+from streamproc.model.run import Run
+from streamproc.model.run_step import RunStep
+
+__all__ = ["StreamProcessor"]
+
+
+class StreamProcessor:
+    """Turns the bytes of a run's event streams into changes and full states.
+
+        proc = StreamProcessor()
+        for chunk in response:
+            for change in proc.feed(chunk):
+                print(change.kind, change.id, change.state)
+        proc.close()
+
+    It does no IO and keeps no clock. States outlive streams: call `open` before the bytes of the next stream of the
+    same runs (after `requires_action`, or a reconnect). Several processors may share one reducer; none is thread-safe.
+
+    Attributes:
+        truncated: whether the last stream that was closed ended without a terminal event.
+    """
+
+    def __init__(
+        self,
+        dialect: str | Dialect | DialectFactory = "assistants",
+        reducer: Reducer | None = None,
+        limits: Limits | None = None,
+        stream: str = "default",
+        *,
+        epoch: int = 1,
+    ) -> None:
+        """
+        Args:
+            dialect: a name, an instance (used for every stream, so it must be stateless), or what makes one per stream.
+            reducer: where states live; a new one by default. Share one to let several streams build the same runs.
+            limits: what may grow how far; ignored for a given reducer, which has its own.
+            stream: name of the stream in every change.
+            epoch: see `open`.
+
+        Raises:
+            ConfigError: there is no dialect of that name.
+        """
+        self._new_dialect = _factory(dialect)
+        self.reducer = reducer or Reducer(limits)
+        self._limits = limits or self.reducer.limits
+        self._context = StreamContext.named(stream, epoch)
+        self._closed: bool  # `close` was called, and no `open` since
+        self._failed: bool  # a LimitExceeded was raised
+        self._start()
+
+    def feed(self, data: bytes) -> list[Change]:
+        """Process any slice of the stream; returns the changes of all events it completes.
+
+        Raises:
+            LimitExceeded: a line or frame is longer than `Limits` allows. Changes of the frames before it are returned
+                first; then every call raises the same error until `open`.
+        """
+        changes: list[Change] = []
+        try:
+            found = self._parser.split(data)
+        except LimitExceeded:
+            self._failed = True
+            raise
+        for item in found:
+            if isinstance(item, Frame):
+                self._frame(item, changes)
+                continue
+            name, payloads = item
+            pending = iter(payloads)
+            if (hot := self._hot.get(name)) is not None:
+                event, decode = hot
+                apply, context = self.reducer.apply_fragments, self._context
+                while (odd := apply(event, pending, decode, context, changes)) is not None:
+                    self._frame(make_frame(name, odd, self._parser.last_event_id), changes)
+            for payload in pending:
+                self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
+        return changes
+
+    def close(self) -> list[Change]:
+        """End this stream, once. Returns what its end reveals, and sets `truncated` when no terminal event was seen.
+
+        Terminal are `done`, an error, and a run's last status here: terminal, or `requires_action`.
+
+        Raises:
+            LimitExceeded: a line or frame was too long, and no `feed` has said so yet; call `close` again.
+        """
+        if self._closed:
+            return []
+        try:
+            self._parser.close()
+        except LimitExceeded:
+            if not self._failed:
+                self._failed = True
+                raise
+        self._closed = True
+        changes: list[Change] = []
+        context = self._context
+        for event in self._dialect.finish():
+            changes += self.reducer.apply(event, context)
+        self.truncated = not (context.done or context.ended)
+        if self.truncated:
+            changes += self.reducer.truncate(context)
+        context.done = True
+        return changes
+
+    def open(self, *, epoch: int | None = None) -> None:
+        """Begin the next stream of the same runs.
+
+        Args:
+            epoch: a higher number than before says that the stream starts again from its beginning (a reconnect without
+                resume, a replay): a step created again then starts over, and `seq` counts from 1 again.
+
+        Raises:
+            ValueError: the epoch is lower than the current one.
+        """
+        self._context.open(epoch)
+        self._start()
+
+    def hydrate(self, obj: Run | RunStep | Message) -> list[Change]:
+        """Take an authoritative state from elsewhere, e.g. from a list endpoint after a lost connection.
+
+        Raises:
+            ValueError: the object has no status.
+        """
+        return self.reducer.hydrate(obj, self._context)
+
+    def evict(self, run_id: str) -> None:
+        """Forget a run with its steps and messages. Changes already handed out keep their views."""
+        self.reducer.evict(run_id)
+
+    @property
+    def runs(self) -> Mapping[str, Run]:
+        """Live view: run id -> current state."""
+        return self.reducer.runs
+
+    @property
+    def steps(self) -> Mapping[str, RunStep]:
+        """Live view: step id -> current state."""
+        return self.reducer.steps
+
+    @property
+    def messages(self) -> Mapping[str, Message]:
+        """Live view: message id -> current state."""
+        return self.reducer.messages
+
+    @property
+    def anomalies(self) -> Mapping[str, int]:
+        """Live view: kind of anomaly -> how often it was met, over all streams of this processor."""
+        return MappingProxyType(self._context.anomalies)
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the wire could be resumed; None when its dialect cannot."""
+        return self._dialect.cursor
+
+    def _start(self) -> None:
+        self._parser = SSEParser(self._limits)
+        self._dialect = self._new_dialect()
+        self._hot = hot_decoders(self._dialect)
+        self.truncated = False
+        self._failed = False
+        self._closed = False
+
+    def _frame(self, frame: Frame, changes: list[Change]) -> None:
+        for event in self._dialect.decode(frame):
+            changes += self.reducer.apply(event, self._context)
+
+
+def _factory(dialect: str | Dialect | DialectFactory) -> DialectFactory:
+    if isinstance(dialect, str):
+        return dialect_factory(dialect)
+    if callable(dialect):
+        return dialect
+    return lambda: dialect

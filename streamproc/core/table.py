@@ -1,0 +1,156 @@
+"""The table of everything known: records of runs, steps and messages, grouped by run, and bounded.
+
+The table is keyed by id and outlives streams. It forgets whole runs: the oldest closed ones first, and open ones only
+when more are open than `Limits` allows.
+"""
+
+from collections.abc import Iterator, Mapping, Set
+from typing import Final, Generic, TypeVar
+
+from streamproc.core.body import Body, Kind
+from streamproc.core.change import NO_NOTE, Note
+from streamproc.core.limits import Limits
+from streamproc.core.place import Place
+
+__all__ = ["Record", "RunGroup", "States", "Table"]
+
+_MAX_PAST: Final = 16
+
+T = TypeVar("T")
+
+
+class Record:
+    """One object through its life; `body` is replaced by each snapshot, `revision` counts its visible changes."""
+
+    __slots__ = (
+        "_past",
+        "body",
+        "closed",
+        "hot",
+        "note",
+        "owner",
+        "provisional",
+        "revision",
+        "size",
+        "status",
+        "unknown",
+    )
+
+    def __init__(self, body: Body, owner: tuple[str, int]) -> None:
+        self.body = body
+        self.revision = 0
+        self.owner = owner  # stream and epoch that last spoke of it
+        self._past: Mapping[str, int] = {}  # the same of other streams before it
+        self.status: str | None = None
+        self.closed = False  # has a terminal status
+        self.provisional = False  # made for a delta, before any snapshot
+        self.note: Note = NO_NOTE
+        self.size = 0  # characters accumulated
+        self.unknown: Set[str] = frozenset()  # types reported as unknown
+        self.hot: dict[int, Place] = {}  # index of a tool call or content block -> where its text fragments go
+
+    def is_stale(self, owner: tuple[str, int]) -> bool:
+        """Whether a newer epoch of the same stream has spoken of this object already."""
+        stream, epoch = owner
+        return epoch < (self.owner[1] if stream == self.owner[0] else self._past.get(stream, epoch))
+
+    def adopt(self, owner: tuple[str, int]) -> None:
+        """Note who speaks of it now; the last few other streams are remembered with their epochs."""
+        if owner[0] != self.owner[0]:
+            self._past = dict([*self._past.items(), self.owner][-_MAX_PAST:])
+        self.owner = owner
+
+
+class RunGroup:
+    """A run with its steps and messages, in order of appearance. The run may be unknown yet (or for ever)."""
+
+    __slots__ = ("members", "run")
+
+    def __init__(self) -> None:
+        self.run: Record | None = None
+        self.members: dict[tuple[Kind, str], Record] = {}
+
+
+class Table:
+    """All records. `steps`, `messages` and `runs` are by id; groups by run id ("" for objects of no known run)."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.records: dict[str, dict[str, Record]] = {"run": {}, "step": {}, "message": {}}
+        self._open: dict[str, RunGroup] = {}
+        self._closed: dict[str, RunGroup] = {}
+
+    def group(self, run_id: str | None) -> RunGroup | None:
+        """The group of a run, if there is one."""
+        key = run_id or ""
+        return self._open.get(key) or self._closed.get(key)
+
+    def add(self, record: Record) -> list[str]:
+        """Enter a new record; returns what had to be forgotten to keep the bounds, one phrase each."""
+        body = record.body
+        forgotten: list[str] = []
+        group = self.group(body.run_id)
+        if group is None:
+            if len(self._open) >= self._limits.max_open_runs:
+                oldest = next(iter(self._open))
+                forgotten.append(f"more than {self._limits.max_open_runs} open runs; forgot run {oldest!r}")
+                self.evict(oldest)
+            group = self._open[body.run_id or ""] = RunGroup()
+        if body.kind == "run":
+            group.run = record
+        else:
+            if len(group.members) >= self._limits.max_steps_per_run:
+                first = next(iter(group.members))
+                forgotten.append(f"more than {self._limits.max_steps_per_run} steps and messages; forgot {first[1]!r}")
+                self._forget(group.members.pop(first))
+            group.members[body.kind, body.id] = record
+        self.records[body.kind][body.id] = record
+        return forgotten
+
+    def move(self, record: Record, run_id: str | None) -> list[str]:
+        """Put a record whose run became known into that run's group; its body says so already."""
+        group = self.group(run_id)
+        if group is not None:
+            group.members.pop((record.body.kind, record.body.id), None)
+            if not group.members and group.run is None:
+                self._open.pop(run_id or "", None)
+        return self.add(record)
+
+    def close(self, run_id: str) -> None:
+        """Note that a run ended, and forget the oldest ended runs beyond the bound."""
+        group = self._open.pop(run_id, None)
+        if group is not None:
+            self._closed[run_id] = group
+        while len(self._closed) > self._limits.max_closed_runs:
+            self.evict(next(iter(self._closed)))
+
+    def evict(self, run_id: str) -> None:
+        """Forget a run with its steps and messages. Changes already handed out keep their views."""
+        group = self._open.pop(run_id, None) or self._closed.pop(run_id, None)
+        if group is None:
+            return
+        if group.run is not None:
+            self._forget(group.run)
+        for record in group.members.values():
+            self._forget(record)
+
+    def _forget(self, record: Record) -> None:
+        self.records[record.body.kind].pop(record.body.id, None)
+
+
+class States(Mapping[str, T], Generic[T]):
+    """A live view of one kind of object: id -> its current state, built when read."""
+
+    def __init__(self, table: Table, kind: Kind) -> None:
+        self._records = table.records[kind]
+
+    def __getitem__(self, key: str) -> T:
+        record = self._records[key]
+        state: T = record.body.state(record.revision)
+        return state
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)

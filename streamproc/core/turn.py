@@ -1,0 +1,424 @@
+"""One event on its way through the reducer: the general path, by kind of event.
+
+A *snapshot* is the object itself: taken exactly, except that it never shrinks what deltas built up (before the terminal
+one) and that an empty one never erases it. A *delta* is merged by the rules of merge.py. Anything for an object that
+*ended* may only fill gaps, see late.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from streamproc.core.anomalies import Anomaly, AnomalyKind
+from streamproc.core.body import Body, Kind
+from streamproc.core.change import NO_NOTE, Change, Note
+from streamproc.core.context import StreamContext
+from streamproc.core.details import covers, diverging, is_bare
+from streamproc.core.events import DONE, ERROR, MESSAGE_DELTA, STEP_DELTA, THREAD_CREATED, Event, snapshot_kind
+from streamproc.core.fragments import ENTRIES
+from streamproc.core.late import fill, may_fill
+from streamproc.core.lifecycle import STREAM_ENDING, TERMINAL, inferred_status
+from streamproc.core.limits import Limits
+from streamproc.core.merge import RULES, Merge, is_empty
+from streamproc.core.place import Place
+from streamproc.core.table import Record, RunGroup, Table
+from streamproc.core.tree import Node, Slots, TextBuffer
+from streamproc.model.message import BLOCKS, Message
+from streamproc.model.run import Run
+from streamproc.model.run_step import DETAILS, RunStep
+from streamproc.model.tool_calls import TOOL_CALLS
+
+__all__ = ["TRUNCATED", "Turn"]
+
+_DETAILS: Final[Mapping[str, str]] = {"step": "step_details", "message": "content"}
+"""The member that deltas build up, per kind of object."""
+
+_OBJECTS: Final[Mapping[str, str]] = {"run": "thread.run", "step": "thread.run.step", "message": "thread.message"}
+TRUNCATED: Final = "truncated"
+_NAMEABLE: Final = frozenset({*RunStep.__struct_fields__, *Message.__struct_fields__, *Run.__struct_fields__, *RULES})
+"""Members an anomaly may name; any other name is content."""
+_MAX_UNKNOWN: Final = 64  # types reported per object, and characters by which they are told apart
+
+
+class Turn:
+    """One event on its way through the reducer: where it came from, and the changes made so far."""
+
+    def __init__(
+        self, table: Table, limits: Limits, context: StreamContext, event: Event, *, hydrating: bool = False
+    ) -> None:
+        self._limits = limits
+        self._table = table
+        self._context = context
+        self._event = event
+        self._hydrating = hydrating
+        self._id = ""  # of the object concerned, for anomalies
+        self._changes: list[Change] = []
+
+    def run(self) -> list[Change]:
+        event, context = self._event, self._context
+        if event.name == DONE:
+            context.done = True
+            return self._changes
+        if context.done and not self._hydrating:
+            context.done = False
+            self._report("reopened", "an event after the end of the stream, without open()")
+        if isinstance(event.data, Anomaly):
+            self._anomaly(event.data)
+        elif event.name == ERROR:
+            self._error()
+        elif event.name == STEP_DELTA:
+            self._delta("step")
+        elif event.name == MESSAGE_DELTA:
+            self._delta("message")
+        elif event.name == THREAD_CREATED:
+            context.thread_id = _text(event.data.get("id"))
+        elif (kind := snapshot_kind(event.name)) is not None:
+            self._snapshot(kind, event.data)
+        else:
+            self._report("unknown_event", "no event of this vocabulary")
+        return self._changes
+
+    # -- making changes -------------------------------------------------------------------------------------------
+
+    def _emit(self, body: Body, revision: int, data: Any = None, raw: bytes = b"", note: Note = NO_NOTE) -> None:
+        context = self._context
+        context.seq += 1
+        self._changes.append(Change(context.origin, context.seq, self._event.name, body, revision, data, raw, note))
+
+    def _visible(self, record: Record) -> None:
+        """Emit the next revision of a record."""
+        record.revision += 1
+        # what a delta said is read from its payload, unless it was made by hand
+        data = None if self._event.raw else self._event.data
+        self._emit(record.body, record.revision, data, self._event.raw, record.note)
+
+    def _report(self, kind: AnomalyKind, detail: str) -> None:
+        self._anomaly(Anomaly(kind=kind, event=self._event.name, id=self._id, detail=detail))
+
+    def _anomaly(self, anomaly: Anomaly) -> None:
+        context = self._context
+        context.anomalies[anomaly.kind] += 1
+        self._emit(Body("anomaly", anomaly.id, context.run_id, context.thread_id, b""), 0, anomaly, self._event.raw)
+
+    def _error(self) -> None:
+        context = self._context
+        context.ended = True
+        self._emit(Body("error", "", context.run_id, context.thread_id, b""), 0, self._event.data, self._event.raw)
+
+    # -- snapshots ------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, kind: Kind, data: dict[str, Any]) -> None:
+        self._id = _text(data.get("id")) or ""
+        if not self._id:
+            self._report("bad_json", f"a {kind} without an id")
+            return
+        if not self._hydrating:
+            self._follow(kind, data)
+        status = self._status(kind, data)
+        record = self._table.records[kind].get(self._id)
+        if record is None:
+            record = self._new_record(kind, self._body(kind, data))
+        elif record.is_stale(self._context.owner):
+            self._report("late_event", "from a connection that was replaced")
+            return
+        elif record.closed:
+            if kind == "run" and self._id == self._context.run_id:
+                self._context.ended = True
+            self._late(record, data, status)
+            return
+        elif not self._take(record, data, status):
+            self._settle(record, status)
+            return
+        self._settle(record, status)
+        self._unknown_types(record, data)
+        record.note = NO_NOTE
+        self._visible(record)
+        if record.closed and kind == "run":
+            self._close_run(self._id, status or "")
+
+    def _follow(self, kind: Kind, data: dict[str, Any]) -> None:
+        """Keep the stream's place: the current run, and where a delta without an id would belong."""
+        context = self._context
+        run_id = self._id if kind == "run" else _text(data.get("run_id"))
+        context.run_id = run_id or context.run_id
+        context.thread_id = _text(data.get("thread_id")) or context.thread_id
+        if kind == "step":
+            context.step_id = self._id
+        elif kind == "message":
+            context.message_id = self._id
+
+    def _status(self, kind: Kind, data: dict[str, Any]) -> str | None:
+        """The status that governs: the payload's, else the event name's; a disagreement is reported."""
+        named = self._event.name.rpartition(".")[2]
+        status = data.get("status")
+        if not isinstance(status, str):
+            return None if named == "created" else named
+        if named not in ("created", status):
+            self._report("status_conflict", f"the event is named {named}, its payload differs")
+        return status
+
+    def _body(self, kind: Kind, data: dict[str, Any]) -> Body:
+        raw = self._event.raw or msgspec.json.encode(data)
+        run_id = self._id if kind == "run" else _text(data.get("run_id")) or self._context.run_id
+        return Body(kind, self._id, run_id, _text(data.get("thread_id")) or self._context.thread_id, raw)
+
+    def _new_record(self, kind: Kind, body: Body) -> Record:
+        record = Record(body, self._context.owner)
+        self._limited(self._table.add(record))
+        return record
+
+    def _limited(self, forgotten: list[str]) -> None:
+        for phrase in forgotten:
+            self._report("limit", phrase)
+
+    def _take(self, record: Record, data: dict[str, Any], status: str | None) -> bool:
+        """Replace the body of an open record by a snapshot; returns whether that changed anything visible."""
+        old, owner = record.body, self._context.owner
+        (stream, epoch), (last_stream, last_epoch) = owner, record.owner
+        restarts = stream == last_stream and epoch > last_epoch and self._event.name.endswith(".created")
+        record.adopt(owner)
+        ends = status in TERMINAL[old.kind]
+        if self._event.raw == old.raw and old.tree is None and not record.provisional:
+            return ends or record.note != NO_NOTE
+        body = self._body(old.kind, data)
+        if not record.provisional:
+            if not is_empty(old.run_id) and body.run_id != old.run_id:
+                self._report("id_conflict", "run_id differs from the first one")
+            body.run_id, body.thread_id = old.run_id or body.run_id, old.thread_id or body.thread_id
+        body.tree = None if restarts else self._kept(record, data, ends=ends)
+        if body.tree is None:
+            record.hot.clear()
+            record.size = 0
+        elif ends:  # nothing more will be appended: join it once
+            body.raw, body.tree = body.wire(record.revision), None
+        record.body = body
+        if body.run_id != old.run_id and (record.provisional or is_empty(old.run_id)):
+            self._limited(self._table.move(record, old.run_id))
+        record.provisional = False
+        return ends or record.note != NO_NOTE or old.data(record.revision) != body.data(record.revision)
+
+    def _kept(self, record: Record, data: dict[str, Any], *, ends: bool) -> Node | None:
+        """The accumulated details, as the tree of the next body, when the snapshot must not replace them."""
+        old, key = record.body, _DETAILS.get(record.body.kind, "")
+        incoming = data.get(key)
+        growing = old.tree.live.get(key) if old.tree is not None else None
+        if is_bare(incoming):
+            current = old.data(record.revision).get(key)
+            if is_bare(current):
+                return None
+            if not record.provisional:
+                self._report("kept_partial", f"a snapshot without {key}; the accumulated ones stay")
+        elif growing is None or self._hydrating or incoming == (current := growing.at(record.revision)):
+            return None
+        elif ends:
+            if lost := diverging(current, incoming):
+                self._report("divergence", f"{lost[0]} characters accumulated, {lost[1]} in the snapshot")
+            return None
+        elif covers(incoming, current):
+            return None
+        else:
+            self._report("kept_partial", f"a snapshot with less {key} than was accumulated")
+        tree = Node({} if growing is not None else {key: current})
+        if growing is not None:
+            tree.live[key] = growing
+        return tree
+
+    def _settle(self, record: Record, status: str | None) -> None:
+        """Note the status; a terminal one closes the record."""
+        kind = record.body.kind
+        record.status = status or record.status
+        record.closed = record.status in TERMINAL[kind]
+        if record.closed:
+            record.hot.clear()
+        if kind == "run" and self._id == self._context.run_id:
+            self._context.ended = record.status in STREAM_ENDING
+
+    def _unknown_types(self, record: Record, data: dict[str, Any]) -> None:
+        """Report each type we do not know once per object; `data` is a snapshot or a delta."""
+        if record.body.kind == "message":
+            items, known = data.get("content"), BLOCKS
+        elif record.body.kind == "step" and isinstance(details := data.get("step_details"), dict):
+            items, known = details.get("tool_calls"), TOOL_CALLS
+            if "id" in data:  # the details of a delta may carry a tool's type; its state has the right one
+                self._unknown_type(record, details, DETAILS)
+        else:
+            return
+        if isinstance(items, list):
+            for item in items:
+                self._unknown_type(record, item, known)
+
+    def _unknown_type(self, record: Record, item: object, known: Mapping[str, object]) -> None:
+        name = item.get("type") if isinstance(item, dict) else None
+        if not isinstance(name, str) or name in known or len(record.unknown) >= _MAX_UNKNOWN:
+            return
+        if name[:_MAX_UNKNOWN] not in record.unknown:
+            record.unknown = {*record.unknown, name[:_MAX_UNKNOWN]}
+            self._report("unknown_type", "kept as it came")
+
+    def _close_run(self, run_id: str, status: str) -> None:
+        """A run that ended closes nothing by itself; what is open gets an inferred status beside it."""
+        group = self._table.group(run_id) or RunGroup()
+        for record in group.members.values():
+            if not record.closed:
+                inferred = inferred_status(record.body.kind, status)
+                record.note = Note(inferred_status=inferred, truncated=record.note.truncated)
+                record.hot.clear()  # the next delta takes the general path, which takes the note away
+                record.revision += 1
+                self._emit(record.body, record.revision, note=record.note)
+        self._table.close(run_id)
+
+    # -- after the end --------------------------------------------------------------------------------------------
+
+    def _late(self, record: Record, data: dict[str, Any], status: str | None) -> None:
+        """Something for an object that ended: fill gaps, refuse and report the rest."""
+        state = record.body.data(record.revision)
+        if status in TERMINAL[record.body.kind]:
+            if status != record.status:
+                self._report("status_conflict", "another terminal status came first")
+            data = {name: value for name, value in data.items() if name != "status" or value != status}
+        filled, refused = fill(state, data)
+        if refused:
+            self._report("late_event", f"refused after the terminal event: {', '.join(sorted(refused & _NAMEABLE))}")
+        if filled:
+            body = record.body
+            record.body = Body(body.kind, body.id, body.run_id, body.thread_id, msgspec.json.encode(state))
+            self._visible(record)
+
+    # -- deltas ---------------------------------------------------------------------------------------------------
+
+    def _delta(self, kind: Kind) -> None:
+        data, context = self._event.data, self._context
+        delta = data.get("delta")
+        self._id = _text(data.get("id")) or ""
+        if not self._id:
+            self._id = context.step_id if kind == "step" else context.message_id
+            self._report("provisional" if self._id else "bad_json", f"a {kind} delta without an id")
+            if not self._id:
+                return
+        if not isinstance(delta, dict):
+            self._report("bad_json", f"a {kind} delta that holds no object")
+            return
+        if kind == "step":
+            delta = self._own_type(delta)
+        record = self._table.records[kind].get(self._id)
+        if record is None:
+            record = self._provisional(kind)
+        elif record.is_stale(self._context.owner):
+            self._report("late_event", "from a connection that was replaced")
+            return
+        elif record.closed:
+            if may_fill(delta):
+                self._late(record, delta, None)
+            elif any(value is not None for value in delta.values()):
+                self._report("late_event", "a delta after the terminal event")
+            return
+        record.adopt(context.owner)
+        if kind == "step":
+            context.step_id = self._id
+        else:
+            context.message_id = self._id
+        merge = Merge(record.revision + 1, self._limits.max_object_bytes - record.size, self._limits, self._report)
+        merge.into(_tree(record, delta), delta)
+        record.size += merge.size
+        if merge.changed:
+            record.body.shaped_at = record.revision + 1
+        self._unknown_types(record, delta)
+        if merge.changed or record.note != NO_NOTE or record.revision == 0:
+            record.note = NO_NOTE
+            self._visible(record)
+        _heat(record, delta)
+
+    def _own_type(self, delta: dict[str, Any]) -> dict[str, Any]:
+        """Azure puts a tool's type into the details of `tool_calls` steps, where it would make them undecodable."""
+        details = delta.get("step_details")
+        if not isinstance(details, dict) or "tool_calls" not in details:
+            return delta
+        if not isinstance(details.get("type"), str) or details["type"] not in TOOL_CALLS:
+            return delta
+        self._report("type_conflict", "the details carry the type of a tool")
+        return {**delta, "step_details": {**details, "type": "tool_calls"}}
+
+    def _provisional(self, kind: Kind) -> Record:
+        """Make an object for a delta that came before it; its snapshot fills in the rest."""
+        context = self._context
+        self._report("provisional", f"a delta before its {kind}")
+        members = {"id": self._id, "object": _OBJECTS[kind], "run_id": context.run_id, "thread_id": context.thread_id}
+        raw = msgspec.json.encode({name: value for name, value in members.items() if value})
+        record = self._new_record(kind, Body(kind, self._id, context.run_id, context.thread_id, raw))
+        record.provisional = True
+        return record
+
+    # -- the end of a stream --------------------------------------------------------------------------------------
+
+    def truncate(self) -> list[Change]:
+        context = self._context
+        self._id = context.run_id or ""
+        self._report("truncated", "the stream ended without a terminal event")
+        group = self._table.group(context.run_id) or RunGroup()
+        records = [*group.members.values()] if group.run is None else [*group.members.values(), group.run]
+        for record in records:
+            if not record.closed and not record.note.truncated:
+                record.note = Note(inferred_status=record.note.inferred_status, truncated=True)
+                record.hot.clear()
+                record.revision += 1
+                self._emit(record.body, record.revision, note=record.note)
+        return self._changes
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _tree(record: Record, delta: dict[str, Any]) -> Node:
+    """The tree that deltas grow, with the members this delta touches taken over from the snapshot."""
+    body = record.body
+    if body.tree is None:
+        body.tree = Node({})
+        body.grown_at = record.revision + 1
+    missing = [name for name in delta if name not in body.tree.static and name not in body.tree.live]
+    if missing:
+        base = msgspec.json.decode(body.raw)
+        body.tree.static.update({name: base[name] for name in missing if name in base})
+    return body.tree
+
+
+def _heat(record: Record, delta: dict[str, Any]) -> None:
+    """Remember, for each place this delta touched, the text that its next fragment will extend."""
+    tree = record.body.tree
+    if tree is None:
+        return
+    if record.body.kind == "step":
+        node = tree.live.get("step_details")
+        if not isinstance(node, Node) or node.latest("type") != "tool_calls":
+            return
+        details = delta.get("step_details")
+        slots, items = node.live.get("tool_calls"), details.get("tool_calls") if isinstance(details, dict) else None
+    else:
+        slots, items = tree.live.get("content"), delta.get("content")
+    if not isinstance(slots, Slots):
+        return
+    for item in _list(items):
+        index = item.get("index") if isinstance(item, dict) else None
+        if type(index) is int:
+            entry = slots.entries.get(slots.moved.get(index, index))
+            place = _place(entry) if isinstance(entry, Node) else None
+            known = record.hot.pop(index, None)
+            if place is not None:
+                record.hot[index] = known if known is not None and known.buffer is place.buffer else place
+
+
+def _place(entry: Node) -> Place | None:
+    """The place of a tool call or content block whose text is growing; None when it has none."""
+    kind = entry.latest("type")
+    known = ENTRIES.get(kind) if isinstance(kind, str) else None
+    if known is None:
+        return None
+    fragment, payload_name, text_name = known
+    payload = entry.live.get(payload_name)
+    text = payload.live.get(text_name) if isinstance(payload, Node) else None
+    return Place(text, fragment) if isinstance(text, TextBuffer) else None

@@ -1,0 +1,145 @@
+"""The Assistants dialect: its events are the canonical ones, so decoding is naming, checking and little else.
+
+Frames come with an `event:` line, or without one: then the name is in the JSON (`{"event": ..., "data": ...}`), or
+follows from the `object` and `status` of the payload. Errors have three shapes. A payload that cannot be decoded makes
+an anomaly and keeps its bytes; nothing raises.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from streamproc.core.anomalies import Anomaly, AnomalyKind
+from streamproc.core.events import (
+    DONE,
+    ERROR,
+    EVENT_NAMES,
+    MESSAGE_DELTA,
+    STEP_DELTA,
+    THREAD_CREATED,
+    Event,
+    snapshot_name,
+)
+from streamproc.core.fragments import FRAGMENT_DECODERS, FragmentDecoder
+from streamproc.core.sse import Frame
+from streamproc.model.thread import ErrorObject
+from streamproc.model.wire import from_wire
+
+__all__ = ["AssistantsDialect"]
+
+_MAX_NESTING: Final = 200  # JSON deeper than this is no event; far below what the decoder itself survives
+
+_OBJECT_NAMES: Final[Mapping[str, str]] = {
+    "thread": THREAD_CREATED,
+    "thread.run.step.delta": STEP_DELTA,
+    "thread.message.delta": MESSAGE_DELTA,
+}
+_STATEFUL: Final = frozenset({"thread.run", "thread.run.step", "thread.message"})
+_decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode  # each value as the bytes that spell it
+_ALIASES: Final = {"thread.message.chunk": MESSAGE_DELTA}  # Azure, api 2024-03-01-preview
+
+
+class AssistantsDialect:
+    """Decodes the 25 events of the protocol, as OpenAI, Azure and others spell them."""
+
+    cursor: str | None = None  # this protocol cannot resume a stream
+    fragments: Mapping[str, FragmentDecoder] = FRAGMENT_DECODERS
+
+    def decode(self, frame: Frame) -> Sequence[Event]:
+        """Return the event of a frame; never raises."""
+        payload = frame.data
+        if payload.startswith(b"[DONE]"):
+            return (Event(DONE, None, payload),)
+        name = _ALIASES.get(frame.event, frame.event)
+        if name == DONE:
+            return (Event(DONE, None, payload),)
+        return (_decode_plain(name, frame),)
+
+    def finish(self) -> Sequence[Event]:
+        """Return what the end of the stream reveals: nothing, in this protocol."""
+        return ()
+
+
+def _decode_plain(name: str, frame: Frame) -> Event:
+    payload = frame.data
+    if _nesting_may_exceed(payload):
+        if name == ERROR:
+            return Event(ERROR, ErrorObject(message=frame.text), payload)
+        return _anomaly("bad_json", name, payload, f"nested deeper than {_MAX_NESTING}")
+    try:
+        data = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = frame.text  # of bytes that are not UTF-8 an event stream has replacement characters
+        if text.encode() != payload:
+            return _decode_plain(name, Frame(frame.event, text.encode(), frame.id))
+        if name == ERROR:
+            return Event(ERROR, ErrorObject(message=text), payload)
+        return _anomaly("bad_json", name, payload, "no JSON")
+    if name == ERROR:
+        return Event(ERROR, _error(data, payload), payload)
+    if not isinstance(data, dict):
+        return _anomaly("bad_json", name, payload, "no JSON object")
+    if name == "message":
+        return _unnamed(data, payload)
+    if name not in EVENT_NAMES:
+        return _anomaly("unknown_event", name, payload, "not in the vocabulary")
+    return Event(name, data, payload)
+
+
+def _unnamed(data: dict[str, Any], payload: bytes) -> Event:
+    """Resolve the name of a payload that came without an `event:` line."""
+    name = data.get("event")
+    if isinstance(name, str) and name != "message" and "data" in data:  # both in one JSON object
+        inner = data["data"]
+        text = inner.encode() if isinstance(inner, str) else bytes(_decode_members(payload)["data"])
+        return AssistantsDialect().decode(Frame(name, text, ""))[0]
+    named = data.get("object")
+    if isinstance(named, str) and named in _OBJECT_NAMES:
+        return Event(_OBJECT_NAMES[named], data, payload)
+    if isinstance(named, str) and named in _STATEFUL:
+        return Event(snapshot_name(named, data.get("status")), data, payload)
+    if data.get("error") is not None or {"message", "type"} <= data.keys():
+        return Event(ERROR, _error(data, payload), payload)
+    return _anomaly("unknown_event", "message", payload, "no name, and none follows from the payload")
+
+
+def _error(data: Any, payload: bytes) -> ErrorObject:
+    """The three shapes of an error: flat, nested under "error", plain text."""
+    if isinstance(data, dict):
+        nested = data.get("error")
+        if isinstance(nested, dict):
+            data = nested
+        elif isinstance(nested, str):
+            data = {"message": nested, **data}
+        return from_wire(ErrorObject, data)
+    return ErrorObject(message=data if isinstance(data, str) else payload.decode())
+
+
+def _anomaly(kind: AnomalyKind, name: str, payload: bytes, detail: str) -> Event:
+    return Event(name, Anomaly(kind=kind, event=name, detail=f"{detail} ({len(payload)} bytes)"), payload)
+
+
+def _nesting_may_exceed(payload: bytes) -> bool:
+    """Whether JSON nests too deeply; counts brackets first, which rules it out for all real payloads."""
+    if payload.count(b"{") + payload.count(b"[") <= _MAX_NESTING:
+        return False
+    depth = deepest = 0
+    in_text = escaped = False
+    for char in payload:
+        if in_text:
+            if escaped:
+                escaped = False
+            elif char == 0x5C:
+                escaped = True
+            elif char == 0x22:
+                in_text = False
+        elif char == 0x22:
+            in_text = True
+        elif char in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in b"}]":
+            depth -= 1
+    return deepest > _MAX_NESTING

@@ -1,0 +1,383 @@
+"""The fast path does what the general path does.
+
+Text fragments are most of a stream, and merged without making frames, events or decoded data of them. A dialect that
+names no `fragments` has no fast path, so the same bytes through both processors must give the same in every respect.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamproc import Event, Limits, StreamProcessor
+from streamproc.core.fragments import FRAGMENT_DECODERS
+from streamproc.core.tree import COMPACT_AT
+from tests.properties.generators import (
+    BLOCKS,
+    CUTS,
+    FRAGMENTS,
+    LIMITS,
+    MANY,
+    MUTATIONS,
+    SOME,
+    GeneralDialect,
+    Outcome,
+    Script,
+    cut,
+    feed,
+    finals,
+    mutated,
+    read,
+    scripts,
+)
+from tests.streams import (
+    arguments,
+    call,
+    code,
+    done,
+    event,
+    message,
+    message_delta,
+    run,
+    sse,
+    step,
+    step_delta,
+    text,
+    words,
+)
+
+pytestmark = pytest.mark.slow
+
+OPENINGS = [
+    sse(
+        step("created", "step_1", call("", id="c0", name="f"), code("", id="c1")), message("created", "msg_1", text(""))
+    ),
+    sse(
+        step_delta(call("", index=0, id="c0", name="f"), {"index": 2, "id": "c2", **code("")}),
+        step("created", "step_2"),
+    ),
+    sse(run(), step(), message(), arguments("x"), words("x"), message("created", "same"), words("x", id="same")),
+]
+"""After these there are places whose text grows."""
+
+STEP = (
+    '{"id":"step_1","object":"thread.run.step.delta","delta":{"step_details":{"type":"tool_calls","tool_calls":[%s]}}}'
+)
+MESSAGE = '{"id":"msg_1","object":"thread.message.delta","delta":{"content":[%s]}}'
+NEARLY = [
+    *(
+        ("thread.run.step.delta", STEP % entry)
+        for entry in (
+            '{"index":0,"type":"function","function":{"arguments":"a"}}',
+            ' { "function" : { "arguments" : "a" } , "type" : "function" , "index" : 0 } ',
+            '{"index":-0,"type":"function","function":{"arguments":"a"}}',
+            '{"index":0.0,"type":"function","function":{"arguments":"a"}}',
+            '{"index":"0","type":"function","function":{"arguments":"a"}}',
+            '{"index":true,"type":"function","function":{"arguments":"a"}}',
+            '{"index":18446744073709551616,"type":"function","function":{"arguments":"a"}}',
+            '{"index":1,"index":0,"type":"function","function":{"arguments":"a"}}',
+            '{"index":0,"type":"function","type":"function","function":{"arguments":"a"}}',
+            '{"index":0,"type":"code_interpreter","type":"function","function":{"arguments":"a"}}',
+            '{"index":0,"type":"function","function":{"arguments":"a","arguments":"b"}}',
+            '{"index":0,"type":"function","function":{"arguments":"a"},"function":{"arguments":"b"}}',
+            '{"index":0,"type":"function","function":{"arguments":""}}',
+            '{"index":0,"type":"function","function":{"arguments":null}}',
+            '{"index":0,"type":"function","function":{"arguments":1}}',
+            '{"index":0,"type":"function","function":{}}',
+            '{"index":0,"type":"function","function":{"arguments":"a","output":"o"}}',
+            '{"index":0,"type":"function","function":{"arguments":"\\ud83d\\ude00\\u0000\\n"}}',
+            '{"index":0,"type":"function","function":{"arguments":"\\ud83d"}}',
+            '{"index":0,"id":"c0","type":"function","function":{"arguments":"a"}}',
+            '{"index":0,"id":"c9","type":"function","function":{"arguments":"a"}}',
+            '{"index":0,"id":"c9","type":"function","function":{"name":"g","arguments":""}}',
+            '{"index":0,"id":null,"type":"function","function":{"arguments":"a"}}',
+            '{"index":0,"type":"code_interpreter","code_interpreter":{"input":"a"}}',
+            '{"index":0,"type":"code_interpreter","function":{"arguments":"a"}}',
+            '{"index":0,"function":{"arguments":"a"}}',
+            '{"index":0,"type":"x_tool","function":{"arguments":"a"}}',
+            '{"type":"function","function":{"arguments":"a"}}',
+            '{"index":2,"type":"code_interpreter","code_interpreter":{"input":"a"}}',
+            '{"index":2,"type":"code_interpreter","code_interpreter":{"input":"a","outputs":[]}}',
+            '{"index":0,"type":"function","function":{"arguments":"a"}},{"index":0,"type":"function","function":{"arguments":"b"}}',
+            "",
+            "null",
+        )
+    ),
+    *(
+        ("thread.message.delta", MESSAGE % entry)
+        for entry in (
+            '{"index":0,"type":"text","text":{"value":"a"}}',
+            '{"index":0,"type":"text","text":{"value":"a","annotations":[]}}',
+            '{"index":1,"type":"text","text":{"value":"a"}}',
+            '{"index":0,"type":"refusal","refusal":"r"}',
+            '{"type":"text","text":{"value":"a"}}',
+            '{"index":0,"type":"text","text":"a"}',
+        )
+    ),
+    (
+        "thread.run.step.delta",
+        STEP.replace("step_1", "msg_1") % '{"index":0,"type":"function","function":{"arguments":"a"}}',
+    ),
+    (
+        "thread.run.step.delta",
+        STEP.replace(".delta", "") % '{"index":0,"type":"function","function":{"arguments":"a"}}',
+    ),
+    (
+        "thread.run.step.delta",
+        STEP.replace('"id":"step_1",', "") % '{"index":0,"type":"function","function":{"arguments":"a"}}',
+    ),
+    (
+        "thread.run.step.delta",
+        STEP.replace('"step_1"', '"step_2","id":"step_1"')
+        % '{"index":0,"type":"function","function":{"arguments":"a"}}',
+    ),
+    (
+        "thread.run.step.delta",
+        STEP.replace('"tool_calls",', '"mcp",') % '{"index":0,"type":"function","function":{"arguments":"a"}}',
+    ),
+    (
+        "thread.run.step.delta",
+        STEP.replace('"delta":{', '"x":1,"delta":{') % '{"index":0,"type":"function","function":{"arguments":"a"}}',
+    ),
+    (
+        "thread.run.step.delta",
+        STEP.replace('"delta":{', '"delta":{"x":1,') % '{"index":0,"type":"function","function":{"arguments":"a"}}',
+    ),
+    ("thread.message.delta", STEP % '{"index":0,"type":"function","function":{"arguments":"a"}}'),
+    (
+        "thread.message.delta",
+        MESSAGE.replace('"content"', '"role":"user","content"') % '{"index":0,"type":"text","text":{"value":"a"}}',
+    ),
+    ("thread.message.chunk", MESSAGE % '{"index":0,"type":"text","text":{"value":"a"}}'),
+    ("message", STEP % '{"index":0,"type":"function","function":{"arguments":"a"}}'),
+    ("", MESSAGE % '{"index":0,"type":"text","text":{"value":"a"}}'),
+]
+"""Payloads that are fragments, or miss being one by a hair."""
+
+SPELLINGS = st.builds(
+    lambda item, ascii, space, order, fragment: sse(
+        Event(item.name, None, respelled(item, ascii=ascii, space=space, order=order).replace(b"@@", fragment))
+    ),
+    st.sampled_from([arguments("@@"), words("@@"), step_delta(code("@@", index=1)), arguments("x@@", 1)]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(
+        [b"a", b"", b"\\u00e9", b"\\n", b'"', b'\\"', b'","x":"', b"\xff", b'a"}', b"index", b"\\ud800", b"\xc3\xa9"]
+    ),
+)
+"""The same few fragments, spelled in several ways, some of them broken."""
+
+
+def respelled(item: Event, *, ascii: bool, space: bool, order: bool) -> bytes:
+    separators = (" , ", " : ") if space else (",", ":")
+    return json.dumps(item.data, ensure_ascii=ascii, separators=separators, sort_keys=order).encode()
+
+
+FEEDS = st.lists(
+    st.one_of(
+        FRAGMENTS.map(sse),
+        SPELLINGS,
+        SPELLINGS,
+        st.sampled_from([f"event: {name}\ndata: {payload}\n\n".encode() for name, payload in NEARLY]),
+        st.lists(FRAGMENTS, max_size=8).map(lambda events: sse(*events)),
+        BLOCKS,
+        st.sampled_from(OPENINGS),
+    ),
+    min_size=5,
+    max_size=30,
+)
+
+
+def place_of(proc: StreamProcessor) -> tuple[Any, ...]:
+    """What a stream remembers, beyond what merely speeds up the fast path."""
+    now = proc._context
+    return (
+        now.origin,
+        now.seq,
+        now.run_id,
+        now.thread_id,
+        now.step_id,
+        now.message_id,
+        now.done,
+        now.ended,
+        now.anomalies,
+    )
+
+
+def both(chunks: Sequence[bytes], limits: Limits | None = None, opens: Sequence[int] = ()) -> None:
+    """Feed two processors side by side, one of them without a fast path, and compare all there is after each chunk."""
+    fast = StreamProcessor(limits=limits)
+    general = StreamProcessor(GeneralDialect, limits=limits)
+    results = Outcome(), Outcome()
+    for number, chunk in enumerate(chunks):
+        for proc, result in zip((fast, general), results, strict=True):
+            if number in opens:
+                proc.close()
+                proc.open(epoch=number + 2)
+            changes, result.error = feed(proc, [chunk], close=False)
+            result.seen += map(read, changes)
+            result.anomalies, result.finals = dict(proc.anomalies), finals(proc)
+
+        assert results[0] == results[1]
+        assert place_of(fast) == place_of(general)
+        if results[0].error:
+            fast.open()
+            general.open()
+
+
+@MANY
+@given(st.sampled_from(OPENINGS), FEEDS, CUTS, st.lists(st.integers(0, 20), max_size=2))
+def test_same_as_the_general_path(opening: bytes, feeds: list[bytes], cuts: list[float], opens: list[int]) -> None:
+    """On hostile streams, cut anywhere, over several streams and epochs."""
+    both([opening, *feeds], opens=opens)
+    both([opening, *cut(b"".join(feeds), cuts)])
+
+
+@SOME
+@given(st.sampled_from(OPENINGS), FEEDS, LIMITS)
+def test_same_under_limits(opening: bytes, feeds: list[bytes], limits: Limits) -> None:
+    """What is refused, evicted and raised is the same."""
+    both([opening, *feeds], limits)
+    both([opening, b"".join(feeds)], limits)
+
+
+@SOME
+@given(scripts(), MUTATIONS)
+def test_same_for_a_mutated_run(script: Script, mutations: list[Any]) -> None:
+    """Flipped bits, lost, repeated and foreign parts."""
+    data = sse(*script.events)
+    both([data])
+    both([mutated(data, mutations)])
+
+
+@pytest.mark.parametrize(("name", "payload"), NEARLY)
+@pytest.mark.parametrize("opening", OPENINGS, ids=["snapshots", "deltas", "fragments"])
+def test_same_for_each_payload_that_is_nearly_a_fragment(opening: bytes, name: str, payload: str) -> None:
+    """Between fragments, in one chunk or alone."""
+    block = f"event: {name}\ndata: {payload}\n\n".encode()
+    around = sse(arguments("1"), words("2"), step_delta(code("3", index=2)))
+    both([opening, around, block, around, block, block, around])
+    both([opening + around + block + around])
+
+
+@pytest.mark.parametrize("room", range(-1, 4))
+@pytest.mark.parametrize("fragment", ["a", "ab", "é😀"])
+def test_the_limit_of_an_object_is_met_at_the_same_character(room: int, fragment: str) -> None:
+    """What is equal to it still passes, in both; what was refused leaves room for something shorter."""
+    opening = sse(
+        run(), step(), step_delta(call("", index=0, id="c", name="f")), arguments("1234"), message(), words("1")
+    )
+    counted = StreamProcessor()
+    counted.feed(opening)
+    size = max(record.size for record in counted.reducer._table.records["step"].values())
+    limits = Limits(max_object_bytes=size + len(fragment) + room)
+    both(
+        [opening, sse(arguments(fragment), arguments(fragment), arguments("a"), words(fragment)), sse(arguments("a"))],
+        limits,
+    )
+    proc = StreamProcessor(limits=limits)
+    proc.feed(opening)
+    proc.feed(sse(arguments(fragment)))
+
+    assert json.loads(finals(proc)["steps"]["step_1"])["step_details"]["tool_calls"][0]["function"]["arguments"] == (
+        "1234" + fragment if room >= 0 else "1234"
+    )
+    assert proc.anomalies.get("limit", 0) == (room < 0)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_same_across_blocks_of_joined_text(size: int) -> None:
+    """Fragments are joined now and then; neither that nor who reads in between shows, in chunks of any size."""
+    events = [run(), step(), message(), step_delta({"index": 1, **code("")})]
+    for number in range(COMPACT_AT + 20):
+        events += [arguments(f"{number},"), words(f"{number};"), words("")]
+        events += [arguments("x"), step_delta(code("y", index=1))] if number % 50 == 0 else []
+    blocks = [sse(item) for item in events]
+    both([b"".join(blocks[at : at + size]) for at in range(0, len(blocks), size)])
+
+
+def test_one_delta_after_another_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this, the tests here would compare the general path with itself."""
+    proc = StreamProcessor()
+    proc.feed(OPENINGS[2])
+    monkeypatch.setattr(proc.reducer, "apply", None)
+    changes = proc.feed(sse(arguments("a"), words("b"), arguments("c"), words("d", id="same")))
+
+    assert [change.revision for change in changes] == [3, 3, 4, 3]
+
+
+def test_only_exact_fragments_decode_as_such() -> None:
+    """The shape that the fast path trusts: no other member, one entry, text where text belongs."""
+    exact = [
+        (name, payload)
+        for name, payload in NEARLY
+        if name in FRAGMENT_DECODERS and payload.count("index") == 1 and '"a"' in payload
+    ]
+    decoded = []
+    for name, payload in exact:
+        try:
+            FRAGMENT_DECODERS[name](payload.encode())
+        except Exception:
+            continue
+        decoded.append(payload)
+
+    assert all(json.loads(payload).keys() == {"id", "object", "delta"} for payload in decoded)
+    assert len(decoded) >= 5
+
+
+def test_an_event_after_the_end_reopens_on_either_path() -> None:
+    """Only the first one is odd."""
+    both([OPENINGS[2], sse(done(), arguments("a"), arguments("b"), done()), sse(arguments("c")), sse(words("d"))])
+
+
+def test_an_object_of_a_run_that_ended_is_marked_until_its_next_fragment() -> None:
+    """The mark goes with the next fragment, and the ones after it are ordinary again."""
+    both(
+        [
+            OPENINGS[2],
+            sse(arguments("a"), run("completed")),
+            sse(arguments("b"), arguments("c"), words("d"), words("e")),
+        ]
+    )
+
+
+def test_two_streams_that_write_in_turns_share_a_place() -> None:
+    """Each change names the stream that caused it; the text is that of both."""
+    results = []
+    for dialect in ("assistants", GeneralDialect):
+        one = StreamProcessor(dialect, stream="one")
+        two = StreamProcessor(dialect, one.reducer, stream="two")
+        seen = [read(change) for change in one.feed(OPENINGS[2])]
+        for proc in (one, two, two, one, one, two):
+            seen += map(read, proc.feed(sse(arguments("a"), arguments("b"), words("c"))))
+        results.append((seen, finals(one)))
+
+    assert results[0] == results[1]
+
+
+def test_an_id_less_delta_follows_the_last_fragment() -> None:
+    """Wherever that one was merged."""
+    id_less = event(
+        "thread.run.step.delta",
+        {"delta": {"step_details": step_delta(call("n", index=0)).data["delta"]["step_details"]}},
+    )
+    last = event(
+        "thread.message.delta", {"delta": {"content": message_delta(text("n", index=0)).data["delta"]["content"]}}
+    )
+    both(
+        [
+            OPENINGS[2],
+            sse(
+                step("created", "step_2"),
+                arguments("a", id="step_2"),
+                arguments("b"),
+                id_less,
+                words("c", id="same"),
+                last,
+            ),
+        ]
+    )
