@@ -1,0 +1,170 @@
+"""The commands and their options, and what every command shares: usage errors, an interrupt, a reader that left."""
+
+import os
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Annotated, Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from streamproc import __version__
+from streamproc.cli.exits import Exit
+from streamproc.cli.notes import note
+from streamproc.cli.output import Output
+from streamproc.cli.terminal import is_terminal, stdout
+from streamproc.errors import ConfigError
+
+__all__ = ["run"]
+
+_DASH: Final = "\0"  # "-" while arguments are parsed, where it would be an option; no argument can hold this character
+
+app = App(
+    name="streamproc",
+    version=f"streamproc {__version__}",
+    help="Turns the event stream of an agent run into complete states of its steps, messages and runs.",
+    help_epilogue="""\
+Examples:
+  streamproc demo                   a built-in run, live
+  streamproc replay run.sse         the final state of every step, as JSON lines
+  curl -sN ... | streamproc replay --output changes
+                                    every change of a live stream, at once
+
+Exit codes:
+  0    ok
+  1    the data or a run had errors
+  2    bad usage
+  130  interrupted""",
+    help_format="plaintext",
+    version_format="plaintext",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+_REPLAY_EPILOGUE: Final = """\
+Examples:
+  streamproc replay first.sse second.sse
+      two streams of one run: the second goes on where the first stopped
+  streamproc replay 'recordings/*.sse' --output summary
+      counts, sizes and oddities of many recordings
+  streamproc replay run.sse --output messages | jq -r '.content[].text.value'
+      what the agent said
+
+Output, as JSON lines on stdout:
+  steps, messages, runs
+      final states, complete: members unknown to this version are in them; an
+      object that did not end may carry "inferred_status" or "truncated" beside
+  changes
+      every change as it happens
+  summary
+      counts, one line for each input
+On a terminal, states are shown as tables. Everything else is on stderr.
+
+Exit codes:
+  0    ok; oddities that were tolerated are counted on stderr
+  1    a run failed, the server sent an error, a stream was truncated, or a
+       payload could not be decoded
+  2    bad usage: a missing file, a directory, a pattern without a match, an
+       unknown option
+  130  interrupted; what was merged until then is printed"""
+
+_DEMO_EPILOGUE: Final = """\
+It needs no network and no configuration: the run comes with the package.
+
+Examples:
+  streamproc demo --speed 2               twice as fast
+  streamproc demo --compare               beside the openai package's handler
+  streamproc demo --svg docs/demo.svg     the final screen as a picture"""
+
+
+@app.command(usage="Usage: streamproc replay [FILE...|-] [OPTIONS]", help_epilogue=_REPLAY_EPILOGUE)
+def replay(
+    *files: Annotated[str, Parameter(show_default=False)],
+    output: Annotated[Output, Parameter(name=["--output", "-o"])] = "steps",
+    dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "assistants",
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Merge recorded streams and print the states they end in.
+
+    Parameters
+    ----------
+    files
+        Files or quoted patterns, in the order of their streams; - or nothing at all is standard input.
+    output
+        What to print.
+    dialect
+        The wire format of the streams.
+    json
+        JSON lines even on a terminal, where states are shown as tables.
+    """
+    from streamproc.cli.inputs import expand
+    from streamproc.cli.output import Printer
+    from streamproc.cli.progress import ProgressBar
+    from streamproc.cli.replay import replay
+    from streamproc.cli.tables import show_states
+    from streamproc.core.dialect import dialect_factory
+
+    dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
+    names = ["-" if name == _DASH else name for name in files]
+    if not names:
+        if is_terminal(sys.stdin):
+            raise ConfigError("name a file, or pipe a stream in: curl -sN ... | streamproc replay")
+        names = ["-"]
+    sources = expand(names)
+    people = is_terminal(sys.stdout)
+    printer = Printer(output, stdout(), escape=people, show_table=show_states if people and not json else None)
+    sizes = [source.size for source in sources]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    # On a terminal, a bar among lines that keep coming would be unreadable.
+    progress = ProgressBar(total, enabled=not (people and output == "changes"))
+    return replay(sources, dialect, printer, progress)
+
+
+@app.command(usage="Usage: streamproc demo [OPTIONS]", help_epilogue=_DEMO_EPILOGUE)
+def demo(
+    *,
+    compare: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    svg: Annotated[str | None, Parameter(show_default=False)] = None,
+    speed: float = 1.0,
+) -> int:
+    """Play a built-in run: code interpreter, two parallel function calls, and a message over two streams.
+
+    Parameters
+    ----------
+    compare
+        Show what the event handler of the openai package makes of the same bytes (pip install openai).
+    svg
+        Write the final screen to this file as a picture.
+    speed
+        How fast it is played on a terminal; 2 is twice as fast.
+    """
+    from streamproc.cli.demo import demo
+
+    if not speed > 0:  # nan is not either
+        raise ConfigError(f"--speed: expected more than 0, got {speed:g}")
+    if svg == _DASH:
+        raise ConfigError("--svg: expected the name of a file, got -")
+    return demo(compare=compare, svg=svg, speed=speed)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Carry out one command line; returns the exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may know fewer characters than a table has
+    try:
+        result = app([_DASH if word == "-" else word for word in argv], exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return int(result or 0)
+    except CycloptsError as error:
+        note(str(error).replace(_DASH, "-"))
+        return Exit.USAGE
+    except ConfigError as error:
+        note(str(error))
+        return Exit.USAGE
+    except OSError as error:  # of writing; what goes wrong with an input is told where it is read
+        # What is still in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return Exit.OK  # the reader has seen enough (`| head`)
+        note(f"stdout: cannot be written: {error.strerror or error}")
+        return Exit.USAGE

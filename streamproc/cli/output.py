@@ -1,0 +1,94 @@
+"""What `replay` prints on stdout: JSON lines for programs, or tables where people look at a terminal."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO, Final, Literal, TypeAlias
+
+import msgspec
+
+from streamproc.cli.tally import Tally
+from streamproc.cli.terminal import escape_json
+from streamproc.core.body import Kind
+from streamproc.core.change import Change, Note, encode_change
+from streamproc.core.reducer import Reducer
+from streamproc.model.wire import WireObject, to_wire
+
+__all__ = ["Output", "Printer", "TablePrinter", "states"]
+
+Output: TypeAlias = Literal["steps", "changes", "messages", "runs", "summary"]
+
+_KINDS: Final[dict[Output, Kind]] = {"steps": "step", "messages": "message", "runs": "run"}
+
+TablePrinter: TypeAlias = Callable[[Kind, Reducer, list[str]], None]
+
+
+class Printer:
+    """Writes what one `--output` asks for as early as it is known: changes at once, states when their table is done."""
+
+    def __init__(self, output: Output, out: BinaryIO, *, escape: bool, show_table: TablePrinter | None = None) -> None:
+        """
+        Args:
+            output: what to print.
+            out: where JSON lines go.
+            escape: whether `out` is a terminal.
+            show_table: shows states to people instead of writing them as JSON lines.
+        """
+        self._output: Output = output
+        self._out = out
+        self._escape = escape
+        self._show_table = show_table
+
+    @property
+    def needs_states(self) -> bool:
+        """Whether states must be kept until they are printed."""
+        return self._output in _KINDS
+
+    def changes(self, changes: Iterable[Change]) -> None:
+        """Some changes were made."""
+        if self._output == "changes":
+            self._write(map(encode_change, changes))
+
+    def table(self, reducer: Reducer, names: list[str]) -> None:
+        """A table of states is complete; `names` are the inputs that it came from."""
+        kind = _KINDS.get(self._output)
+        if kind is None:
+            return
+        if self._show_table is not None:
+            self._show_table(kind, reducer, names)
+        else:
+            self._write(_lines(kind, reducer))
+
+    def input(self, tally: Tally) -> None:
+        """An input was read."""
+        if self._output == "summary":
+            self._write([msgspec.json.encode(tally.summary())])
+
+    def _write(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._out.write(escape_json(line) if self._escape else line)
+            self._out.write(b"\n")
+        self._out.flush()
+
+
+def states(kind: Kind, reducer: Reducer) -> Iterable[tuple[WireObject, Note]]:
+    """The objects of one kind in order of appearance, with what is known beside each."""
+    table: Mapping[str, WireObject] = {"run": reducer.runs, "step": reducer.steps, "message": reducer.messages}[kind]
+    for id, state in table.items():
+        yield state, reducer.note(kind, id)
+
+
+def _lines(kind: Kind, reducer: Reducer) -> Iterable[bytes]:
+    for state, note in states(kind, reducer):
+        yield _line(to_wire(state), note)
+
+
+def _line(wire: bytes, note: Note) -> bytes:
+    """An object as one line; what is only inferred about it stands beside its members."""
+    beside: dict[str, Any] = {}
+    if note.inferred_status is not None:
+        beside["inferred_status"] = note.inferred_status
+    if note.truncated:
+        beside["truncated"] = True
+    if beside:
+        return msgspec.json.encode({**msgspec.json.decode(wire), **beside})
+    # A payload may span several lines, and this changes no value.
+    return msgspec.json.format(wire, indent=-1) if b"\n" in wire else wire
