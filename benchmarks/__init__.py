@@ -1,0 +1,1 @@
+"""How fast, how linear, how small: `python -m benchmarks`. README.md explains the method and holds the results."""
