@@ -61,7 +61,7 @@ class Body:
             return self._build(rev)[0]
         if latest is None or latest.shaped_at != self.shaped_at:
             state, is_complete = self._build(rev)
-            latest = self._latest = _Latest(self.shaped_at, state, is_complete, growing_texts(self.tree), rev)
+            latest = self._latest = _Latest(self.shaped_at, state, is_complete, growing_texts(self.tree, rev), rev)
             return state
         state = latest.at(rev)
         if not latest.is_complete:

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from streamproc.core.anomalies import Anomaly
 from streamproc.core.body import Body, Kind
 from streamproc.core.events import MESSAGE_DELTA, STEP_DELTA, MessageDelta, StepDelta, typed_delta
+from streamproc.core.place import Around
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
@@ -52,8 +53,9 @@ class Change(Struct, frozen=True, gc=False):
     body: Body
     revision: int  # counts visible changes of the object, from 1; 0 for errors and anomalies
     data: Any = None  # an `Anomaly`, an `ErrorObject`, or the payload of an event that was made by hand
-    raw: bytes = b""  # the event's payload as it came
+    piece: bytes = b""  # the event's payload as it came, or what is between `around`; see `raw`
     note: Note = NO_NOTE
+    around: Around | None = None
 
     @property
     def stream(self) -> str:
@@ -67,6 +69,12 @@ class Change(Struct, frozen=True, gc=False):
     def at(self) -> str | None:
         """When the pipeline took it in (RFC 3339, UTC); None from a bare processor."""
         return self.origin.at
+
+    @property
+    def raw(self) -> bytes:
+        """The payload of the event that caused the change, as it came."""
+        around = self.around
+        return self.piece if around is None else around.before + self.piece + around.after
 
     @property
     def kind(self) -> Kind:

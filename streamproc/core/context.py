@@ -4,8 +4,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from streamproc.core.change import Origin
+from streamproc.core.events import MESSAGE_DELTA, STEP_DELTA
+from streamproc.core.place import Places
 
 __all__ = ["StreamContext"]
+
+
+def no_places() -> dict[str, Places]:
+    return {STEP_DELTA: Places(), MESSAGE_DELTA: Places()}
 
 
 @dataclass(slots=True)
@@ -18,7 +24,7 @@ class StreamContext:
     thread_id: str | None = None
     step_id: str = ""  # the last step and message seen: where a delta without an id belongs
     message_id: str = ""
-    index: int = 0  # the entry that the last text fragment was for
+    places: dict[str, Places] = field(default_factory=no_places)  # per name of a delta event
     done: bool = False  # `done` or the end was seen; more frames need `open()`
     ended: bool = False  # the last run status seen, or an error, ends a stream
     anomalies: Counter[str] = field(default_factory=Counter)
@@ -44,6 +50,7 @@ class StreamContext:
                 )
             self.origin = Origin(self.origin.stream, epoch)
             self.owner = (self.origin.stream, epoch)
+            self.places = no_places()
             self.seq = 0
         self.done = self.ended = False
         self.step_id = self.message_id = ""

@@ -93,6 +93,7 @@ RULES: Final[Mapping[str, Rule]] = {
 
 _KNOWN: Final = frozenset({"object", "map", "append", "name"})  # an object never takes the place of their values
 _RECURSING: Final = frozenset({"object", "map"})
+_SCALAR, _CONTAINER = 8, 2  # what a number and an empty object or list count for
 _MAX_DEPTH: Final = 32  # members nested deeper replace as a whole
 
 
@@ -200,8 +201,10 @@ class Merge:
             if isinstance(current, dict):
                 child = Node(current, *node.standing(name))
             elif is_empty(current) or not known:
+                if not self._fits(len(name) + _CONTAINER):
+                    return
                 child = Node({}, self._rev, node.replaced(name))
-                self.changed = True
+                self._grew(len(name) + _CONTAINER)
             else:
                 self._report("type_conflict", f"an object for {_public(name)}, which holds none")
                 return
@@ -216,8 +219,10 @@ class Merge:
             if isinstance(current, list):
                 slots = Slots(current, *node.standing(name))
             elif is_empty(current):
+                if not self._fits(_CONTAINER):
+                    return
                 slots = Slots([], self._rev, node.replaced(name))
-                self.changed = True
+                self._grew(_CONTAINER)
             else:
                 self._report("type_conflict", f"a list for {name}, which holds none")
                 return
@@ -281,22 +286,24 @@ class Merge:
             if len(slots.order) >= self._limits.max_entries:
                 self._report("limit", f"more than {self._limits.max_entries} entries in {name}")
                 return
+            if not self._fits(_CONTAINER):
+                return
             entry = Node({}, self._rev)
             slots.add(index, entry)
-            self.changed = True
+            self._grew(_CONTAINER)
         elif not isinstance(entry, Node):
             self._report("type_conflict", f"entry {index} of {name} is no object")
             return
         elif _repeats(entry, item):
             return
-        slots.learn_id(index, item.get("id"))
         self.into(entry, {key: value for key, value in item.items() if key != "index"}, name, depth + 1)
+        slots.learn_id(index, entry.latest("id"))  # as it was taken, if it was
 
     # -- writing --------------------------------------------------------------------------------------------------
 
     def _put(self, node: Node, name: str, value: Any) -> None:
         """Give a member a new value."""
-        size = len(value) if isinstance(value, str) else 8 if not isinstance(value, (dict, list)) else _size(value)
+        size = _size(value) + (len(name) if node.latest(name) is ABSENT else 0)
         if not self._fits(size):
             return
         if node.born == self._rev and name not in node.live:
@@ -325,7 +332,9 @@ def _public(name: str) -> str:
 
 
 def _size(value: Any) -> int:
-    return len(msgspec.json.encode(value))
+    if isinstance(value, str):
+        return len(value)
+    return len(msgspec.json.encode(value)) if isinstance(value, (dict, list)) else _SCALAR
 
 
 def _same(current: Any, value: Any) -> bool:

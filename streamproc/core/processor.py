@@ -1,11 +1,12 @@
 """StreamProcessor: the bytes of one stream after another in, changes out; parser, dialect and reducer in a row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from streamproc.core.change import Change
 from streamproc.core.context import StreamContext
 from streamproc.core.dialect import Dialect, DialectFactory, dialect_factory, hot_decoders
+from streamproc.core.fragments import FragmentDecoder
 from streamproc.core.limits import Limits
 from streamproc.core.reducer import Reducer
 from streamproc.core.sse import Frame, SSEParser, make_frame
@@ -68,6 +69,8 @@ class StreamProcessor:
             LimitExceeded: a line or frame is longer than `Limits` allows. Changes of the frames before it are returned
                 first; then every call raises the same error until `open`.
         """
+        if self._closed and data:  # `open` was forgotten: the reducer will say so
+            self._start()
         changes: list[Change] = []
         try:
             found = self._parser.split(data)
@@ -78,15 +81,20 @@ class StreamProcessor:
             if isinstance(item, Frame):
                 self._frame(item, changes)
                 continue
-            name, payloads = item
-            pending = iter(payloads)
-            if (hot := self._hot.get(name)) is not None:
-                event, decode = hot
-                apply, context = self.reducer.apply_fragments, self._context
-                while (odd := apply(event, pending, decode, context, changes)) is not None:
-                    self._frame(make_frame(name, odd, self._parser.last_event_id), changes)
-            for payload in pending:
-                self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
+            name, payloads, end = item
+            hot = self._hot.get(name)
+            if hot is None:
+                for payload in payloads:
+                    self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
+            elif end:
+                pending = iter(payloads)
+                while (piece := self.reducer.extend(hot[0], pending, end, self._context, changes)) is not None:
+                    self._fragments(name, hot, iter((piece + end,)), changes)
+            else:
+                self._fragments(name, hot, iter(payloads), changes)
+                place = self._context.places[hot[0]].steady
+                if place is not None and place.around is not None:
+                    self._parser.expect(name, place.around.after)
         return changes
 
     def close(self) -> list[Change]:
@@ -173,6 +181,14 @@ class StreamProcessor:
         self.truncated = False
         self._failed = False
         self._closed = False
+
+    def _fragments(
+        self, name: bytes | None, hot: tuple[str, FragmentDecoder], payloads: Iterator[bytes], changes: list[Change]
+    ) -> None:
+        """Process payloads that most likely are text fragments."""
+        event, decode = hot
+        while (payload := self.reducer.apply_fragments(event, decode, payloads, self._context, changes)) is not None:
+            self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
 
     def _frame(self, frame: Frame, changes: list[Change]) -> None:
         for event in self._dialect.decode(frame):

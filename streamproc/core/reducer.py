@@ -10,15 +10,15 @@ for a place that is already growing, and does exactly what `apply` would do, in 
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
-from streamproc.core.body import Body, Kind
-from streamproc.core.change import Change, Note
+from streamproc.core.body import Kind
+from streamproc.core.change import NO_NOTE, Change, Note
 from streamproc.core.context import StreamContext
 from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
-from streamproc.core.place import NO_TEMPLATE, decode_text
+from streamproc.core.place import Around, Place, decode_text
 from streamproc.core.table import States, Table
-from streamproc.core.tree import TextBuffer
+from streamproc.core.tree import COMPACT_AT
 from streamproc.core.turn import TRUNCATED, Turn
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -83,73 +83,96 @@ class Reducer:
     # -- the fast path --------------------------------------------------------------------------------------------
 
     def apply_fragments(
-        self, name: str, payloads: Iterator[bytes], decode: FragmentDecoder, context: StreamContext, out: list[Change]
+        self, name: str, decode: FragmentDecoder, payloads: Iterator[bytes], context: StreamContext, out: list[Change]
     ) -> bytes | None:
         """Merge text fragments, all payloads of event `name`, for as long as they are just that.
 
         The changes go to `out`. Returns the first payload that is anything else, untouched, for `apply`; None when all
         were merged. All that could make a difference is looked at here, is excluded by the shape of a fragment, or has
         emptied `record.hot`: the object ended or is marked, the place is new, of another type or was moved.
+
+        When the last fragments were for one place, that is the `steady` one of `context.places`: see `extend`.
         """
-        if context.done:
-            return next(payloads, None)
-        is_step = name is STEP_DELTA
-        records = self._steps if is_step else self._messages
-        owner, origin, seq, limit = context.owner, context.origin, context.seq, self.limits.max_object_bytes
-        # The next fragment most likely belongs where the last one did, and looks like it but for the text.
-        record = records.get(context.step_id if is_step else context.message_id)
-        place = record.hot.get(context.index) if record is not None and record.owner is owner else None
-        if record is None or place is None:
-            before, after, start, end = NO_TEMPLATE
-            body, buffer, size, revision = _NO_BODY, _NO_BUFFER, 0, 0  # never used: nothing matches NO_TEMPLATE
-        else:
-            before, after, start, end = place.template or NO_TEMPLATE
-            body, buffer, size, revision = record.body, place.buffer, record.size, record.revision
+        places = context.places[name]
         for payload in payloads:
-            if payload.startswith(before) and payload.endswith(after):
-                try:
-                    text = decode_text(payload[start:end])
-                except FragmentError:
+            found = None if context.done else places.find(payload)
+            if found is None or not found[0].is_open(context.owner):
+                found = None if context.done else self._learn(name, decode, payload, context)
+                if found is None:
+                    return payload
+            place, around = found
+            places.steady, places.last = place if place is places.last else None, place
+            if self.extend(name, iter((payload[: -len(around.after)],)), around.after, context, out) is not None:
+                return payload
+        return None
+
+    def extend(
+        self, name: str, pieces: Iterator[bytes], end: bytes, context: StreamContext, out: list[Change]
+    ) -> bytes | None:
+        """As `apply_fragments`, for payloads that all have the same `end`, given without it.
+
+        Returns the first piece that is no text for a place known by its looks.
+        """
+        places, owner = context.places[name], context.owner
+        place = places.last
+        if context.done or place is None or place.around is None or not place.is_open(owner):
+            return next(pieces, None)
+        origin, seq, limit, append = context.origin, context.seq, self.limits.max_object_bytes, out.append
+        around, record, buffer = place.around, place.record, place.buffer
+        start = around.before if around.after == end else _NO_START
+        for piece in pieces:
+            literal = piece.removeprefix(start)
+            if literal is piece:  # the place before does not start like this
+                found = places.find(piece, end)
+                if found is None or not found[0].is_open(owner):
                     break
-            else:
-                try:
-                    fragment = decode(payload)
-                except FragmentError:
-                    break
-                if record is not None and place is not None:
-                    record.size, record.revision = size, revision
-                    buffer.compact_if_due()
-                entry = fragment.entry
-                record = records.get(fragment.id)
-                place = record.hot.get(entry.index) if record is not None and record.owner is owner else None
-                if record is None or place is None or place.entry is not type(entry):
-                    record = None
-                    break
-                if is_step:
-                    context.step_id = fragment.id
-                else:
-                    context.message_id = fragment.id
-                context.index = entry.index
-                before, after, start, end = place.template or place.learn(payload, fragment, decode)
-                body, buffer, size, revision = record.body, place.buffer, record.size, record.revision
-                text = entry.payload.text
-            grown = size + len(text)
-            if not text or grown > limit:
+                place, around = found
+                start, record, buffer = around.before, place.record, place.buffer
+                literal = piece[len(start) :]
+            try:
+                text = decode_text(literal)
+            except FragmentError:
                 break
-            size = grown
-            revision += 1
-            seq += 1
-            buffer.parts.append(text)
+            size = record.size + len(text)
+            if not text or size > limit:
+                break
+            record.size = size
+            record.revision = revision = record.revision + 1
+            parts = buffer.parts
+            parts.append(text)
             buffer.revs.append(revision)
-            out.append(Change(origin, seq, name, body, revision, None, payload))
+            if len(parts) >= COMPACT_AT:
+                buffer.compact()
+            seq += 1
+            append(Change(origin, seq, name, record.body, revision, None, literal, NO_NOTE, around))
         else:
-            payload = None
-        if record is not None and place is not None:
-            record.size, record.revision = size, revision
-            buffer.compact_if_due()
-        context.seq = seq
-        return payload
+            piece = None
+        if seq != context.seq:
+            context.seq = seq
+            places.last = place
+            if name is STEP_DELTA:
+                context.step_id = record.body.id
+            else:
+                context.message_id = record.body.id
+        return piece
+
+    def _learn(
+        self, name: str, decode: FragmentDecoder, payload: bytes, context: StreamContext
+    ) -> tuple[Place, Around] | None:
+        """The place a fragment belongs to, if it is a known one; how its payloads look is learned."""
+        try:
+            fragment = decode(payload)
+        except FragmentError:
+            return None
+        record = (self._steps if name is STEP_DELTA else self._messages).get(fragment.id)
+        if record is None or record.owner is not context.owner:
+            return None
+        entry = fragment.entry
+        place = record.hot.get(entry.index)
+        if place is None or place.entry is not type(entry) or not place.learn(payload, fragment, decode):
+            return None
+        context.places[name].add(place)
+        return context.places[name].find(payload)
 
 
-_NO_BODY: Final = Body("anomaly", "", None, None, b"")
-_NO_BUFFER: Final = TextBuffer("")
+_NO_START: Final = b"\xff"  # nothing in UTF-8 starts like this

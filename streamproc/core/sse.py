@@ -20,8 +20,10 @@ from streamproc.errors import FrameTooLarge, LimitExceeded, LineTooLong
 
 __all__ = ["Frame", "Run", "SSEParser", "make_frame"]
 
-Run: TypeAlias = tuple[bytes | None, list[bytes]]
-"""Consecutive events of one name (None: without an event line), and their payloads."""
+
+Run: TypeAlias = tuple[bytes | None, list[bytes], bytes]
+"""Consecutive events of one name (None: without an event line), their payloads, and an end that each of these still
+lacks (see `SSEParser.expect`)."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_RETRY_MS: Final = 2**31 - 1  # 24 days; browsers' timers end here too
@@ -65,7 +67,7 @@ class SSEParser:
         self._line_start = self._searched = 0  # see _check; both stay 0 while pending is short
         self._at_start = True
         self._skip_lf = False  # the last byte was a CR
-        self._expect(None)
+        self.expect(None)
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes.
@@ -82,7 +84,9 @@ class SSEParser:
             if isinstance(item, Frame):
                 frames.append(item)
             else:
-                name, payloads = item
+                name, payloads, end = item
+                if end:
+                    payloads = [payload + end for payload in payloads]
                 frames += map(make_frame, repeat(name), payloads, repeat(self.last_event_id))
         return frames
 
@@ -97,21 +101,22 @@ class SSEParser:
         Raises:
             LimitExceeded: as `feed` does.
         """
-        opening = self._opening
-        if (  # the commonest chunk of all: one event, called as the last one
+        opening, closing = self._opening, self._closing
+        if (  # the commonest chunk of all: one event, as expected
             data.startswith(opening)
-            and data.endswith(b"\n\n")
+            and data.endswith(closing)
             and data.find(b"\n", len(opening)) == len(data) - 2
+            and len(opening) + len(closing) <= len(data) <= self._max_line
             and _CR not in data
-            and len(data) <= self._max_line
             and not (self._pending or self._skip_lf or self._at_start or self._failure)
         ):
-            return [(self._name, [data[len(opening) : -2]])]
+            return [(self._name, [data[len(opening) : -len(closing)]], self._end)]
         body = self._take(data)
         if body:
             runs = self._runs(body)
             if runs is not None:
-                self._expect(runs[-1][0])
+                if all(name != self._name for name, _, _ in runs):
+                    self.expect(runs[-1][0])
                 return runs
         frames = self._frames(body) if body else []
         if self._failure is not None and not frames:
@@ -234,17 +239,32 @@ class SSEParser:
             raise FrameTooLarge("max_frame_bytes", self._max_frame)
         return line
 
+    def expect(self, name: bytes | None, end: bytes = b"") -> None:
+        """Look for events of this name first, and for payloads that end like this.
+
+        What is expected makes the search cheaper and changes nothing else: payloads that are as expected `split`
+        returns without that end, any other whole.
+        """
+        self._name = name
+        self._end = end
+        self._opening = b"data: " if name is None else b"event: " + name + b"\ndata: "
+        self._closing = end + b"\n\n"
+
     def _runs(self, body: bytes) -> list[Run] | None:
         """Take regular blocks apart without looking at each line; None when one of them is not regular.
 
-        The events of a stream mostly have the name of the one before, so one split at "blank line, that name" finds
-        nearly all; what is between two such events is found by the pattern. A line feed anywhere else gives away a
-        block that is not regular.
+        The events of a stream are mostly like the one before, so one split at what is expected between two of them
+        finds nearly all; what is between two such events is found by the pattern. A line feed anywhere else gives away
+        a block that is not regular. (What is searched for stays short: Python is slow at finding long strings.)
         """
+        name, opening, closing = self._name, self._opening, self._closing
+        if self._end and body.startswith(opening) and body.endswith(closing):
+            pieces = body[len(opening) : -len(closing)].split(closing + opening)
+            if len(opening) + len(closing) <= len(body) and not _any_lf(pieces):
+                return [(name, pieces, self._end)]
         if not body.startswith((b"event: ", b"data: ")):
             return None
-        name = self._name
-        between, *pieces = (b"\n\n" + body[:-2]).split(b"\n\n" + self._opening)
+        between, *pieces = (b"\n\n" + body[:-2]).split(b"\n\n" + opening)
         runs: list[Run] = []
         payloads: list[bytes] = []
         if between and not _others(between, b"", runs):
@@ -255,18 +275,22 @@ class SSEParser:
                 continue
             payload, _, _ = piece.partition(b"\n")
             payloads.append(payload)
-            runs.append((name, payloads))
+            runs.append(self._expected_run(payloads))
             payloads = []
             if not _others(piece, payload, runs):
                 return None
         if payloads:
-            runs.append((name, payloads))
+            runs.append(self._expected_run(payloads))
         return runs
 
-    def _expect(self, name: bytes | None) -> None:
-        """Look for events of this name first."""
-        self._name = name
-        self._opening = b"data: " if name is None else b"event: " + name + b"\ndata: "
+    def _expected_run(self, payloads: list[bytes]) -> Run:
+        """The run of events of the expected name, whether or not their payloads end as expected."""
+        end = self._end
+        if end:
+            pieces = [payload[: -len(end)] for payload in payloads if payload.endswith(end)]
+            if len(pieces) == len(payloads):
+                return self._name, pieces, end
+        return self._name, payloads, b""
 
     def _frames(self, body: bytes) -> list[Frame]:
         """Interpret complete lines by the standard, one by one."""
@@ -304,6 +328,13 @@ class SSEParser:
         self._line_start = self._searched = 0
 
 
+def _any_lf(pieces: list[bytes]) -> bool:
+    for piece in pieces:  # noqa: SIM110 - a generator costs more than the loop
+        if _LF in piece:
+            return True
+    return False
+
+
 def _others(text: bytes, before: bytes, runs: list[Run]) -> bool:
     """Add the events that follow `before` in `text` to the runs; returns whether all of it is regular."""
     first, *parts = _REGULAR_START.split(text)
@@ -315,7 +346,7 @@ def _others(text: bytes, before: bytes, runs: list[Run]) -> bool:
         if runs and runs[-1][0] == name:
             runs[-1][1].append(payload)
         else:
-            runs.append((name, [payload]))
+            runs.append((name, [payload], b""))
     return True
 
 

@@ -49,10 +49,13 @@ class Record:
         self.unknown: Set[str] = frozenset()  # types reported as unknown
         self.hot: dict[int, Place] = {}  # index of a tool call or content block -> where its text fragments go
 
-    def is_stale(self, owner: tuple[str, int]) -> bool:
-        """Whether a newer epoch of the same stream has spoken of this object already."""
+    def compare(self, owner: tuple[str, int]) -> int:
+        """How the epoch of a stream stands to the one in which that stream last spoke of this object.
+
+        Negative: it is older, and was replaced; positive: it is newer; 0: the same, or the first.
+        """
         stream, epoch = owner
-        return epoch < (self.owner[1] if stream == self.owner[0] else self._past.get(stream, epoch))
+        return epoch - (self.owner[1] if stream == self.owner[0] else self._past.get(stream, epoch))
 
     def adopt(self, owner: tuple[str, int]) -> None:
         """Note who speaks of it now; the last few other streams are remembered with their epochs."""
@@ -135,6 +138,7 @@ class Table:
             self._forget(record)
 
     def _forget(self, record: Record) -> None:
+        record.hot.clear()
         self.records[record.body.kind].pop(record.body.id, None)
 
 

@@ -44,12 +44,11 @@ class TextBuffer:
     def append(self, text: str, rev: int) -> None:
         self.parts.append(text)
         self.revs.append(rev)
-        self.compact_if_due()
+        if len(self.parts) >= COMPACT_AT:
+            self.compact()
 
-    def compact_if_due(self) -> None:
-        """Join the loose fragments into one block when there are many."""
-        if len(self.parts) < COMPACT_AT:
-            return
+    def compact(self) -> None:
+        """Join the loose fragments into one block."""
         if self._ends is None:
             self._ends = array("Q")
         start = self._ends[-1] if self._ends else 0
@@ -193,18 +192,18 @@ Growing: TypeAlias = tuple[tuple[str | int, ...], TextBuffer]
 """Where a text that can grow stands, as member names and list positions, and the text."""
 
 
-def growing_texts(node: Node, path: tuple[str | int, ...] = ()) -> list[Growing]:
-    """Find all texts in a tree, as of now."""
+def growing_texts(node: Node, rev: int, path: tuple[str | int, ...] = ()) -> list[Growing]:
+    """Find all texts in a tree that are there as of a revision."""
     found: list[Growing] = []
     for name, child in node.live.items():
         place = (*path, name)
         if isinstance(child, TextBuffer):
             found.append((place, child))
         elif isinstance(child, Node):
-            found += growing_texts(child, place)
+            found += growing_texts(child, rev, place)
         elif isinstance(child, Slots):
-            for position, index in enumerate(child.order):
-                entry = child.entries[index]
+            there = [entry for entry in map(child.entries.__getitem__, child.order) if entry.at(rev) is not ABSENT]
+            for position, entry in enumerate(there):
                 if isinstance(entry, Node):
-                    found += growing_texts(entry, (*place, position))
+                    found += growing_texts(entry, rev, (*place, position))
     return found

@@ -119,7 +119,7 @@ class Turn:
         record = self._table.records[kind].get(self._id)
         if record is None:
             record = self._new_record(kind, self._body(kind, data))
-        elif record.is_stale(self._context.owner):
+        elif record.compare(self._context.owner) < 0:
             self._report("late_event", "from a connection that was replaced")
             return
         elif record.closed:
@@ -175,15 +175,14 @@ class Turn:
     def _take(self, record: Record, data: dict[str, Any], status: str | None) -> bool:
         """Replace the body of an open record by a snapshot; returns whether that changed anything visible."""
         old, owner = record.body, self._context.owner
-        (stream, epoch), (last_stream, last_epoch) = owner, record.owner
-        restarts = stream == last_stream and epoch > last_epoch and self._event.name.endswith(".created")
+        restarts = record.compare(owner) > 0 and self._event.name.endswith(".created")
         record.adopt(owner)
         ends = status in TERMINAL[old.kind]
         if self._event.raw == old.raw and old.tree is None and not record.provisional:
             return ends or record.note != NO_NOTE
         body = self._body(old.kind, data)
         if not record.provisional:
-            if not is_empty(old.run_id) and body.run_id != old.run_id:
+            if not is_empty(old.run_id) and not is_empty(data.get("run_id")) and body.run_id != old.run_id:
                 self._report("id_conflict", "run_id differs from the first one")
             body.run_id, body.thread_id = old.run_id or body.run_id, old.thread_id or body.thread_id
         body.tree = None if restarts else self._kept(record, data, ends=ends)
@@ -304,7 +303,7 @@ class Turn:
         record = self._table.records[kind].get(self._id)
         if record is None:
             record = self._provisional(kind)
-        elif record.is_stale(self._context.owner):
+        elif record.compare(self._context.owner) < 0:
             self._report("late_event", "from a connection that was replaced")
             return
         elif record.closed:
@@ -318,6 +317,9 @@ class Turn:
             context.step_id = self._id
         else:
             context.message_id = self._id
+        if not is_empty(delta.get("status")):
+            self._report("status_conflict", "a status comes with a snapshot")
+            delta = {name: value for name, value in delta.items() if name != "status"}
         merge = Merge(record.revision + 1, self._limits.max_object_bytes - record.size, self._limits, self._report)
         merge.into(_tree(record, delta), delta)
         record.size += merge.size
@@ -406,13 +408,13 @@ def _heat(record: Record, delta: dict[str, Any]) -> None:
         index = item.get("index") if isinstance(item, dict) else None
         if type(index) is int:
             entry = slots.entries.get(slots.moved.get(index, index))
-            place = _place(entry) if isinstance(entry, Node) else None
+            place = _place(record, index, entry) if isinstance(entry, Node) else None
             known = record.hot.pop(index, None)
             if place is not None:
                 record.hot[index] = known if known is not None and known.buffer is place.buffer else place
 
 
-def _place(entry: Node) -> Place | None:
+def _place(record: Record, index: int, entry: Node) -> Place | None:
     """The place of a tool call or content block whose text is growing; None when it has none."""
     kind = entry.latest("type")
     known = ENTRIES.get(kind) if isinstance(kind, str) else None
@@ -421,4 +423,4 @@ def _place(entry: Node) -> Place | None:
     fragment, payload_name, text_name = known
     payload = entry.live.get(payload_name)
     text = payload.live.get(text_name) if isinstance(payload, Node) else None
-    return Place(text, fragment) if isinstance(text, TextBuffer) else None
+    return Place(record, index, text, fragment) if isinstance(text, TextBuffer) else None

@@ -5,6 +5,7 @@ follows from the `object` and `status` of the payload. Errors have three shapes.
 an anomaly and keeps its bytes; nothing raises.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ _OBJECT_NAMES: Final[Mapping[str, str]] = {
     "thread.message.delta": MESSAGE_DELTA,
 }
 _STATEFUL: Final = frozenset({"thread.run", "thread.run.step", "thread.message"})
+_TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # of JSON, also when it never ends
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode  # each value as the bytes that spell it
 _ALIASES: Final = {"thread.message.chunk": MESSAGE_DELTA}  # Azure, api 2024-03-01-preview
 
@@ -122,24 +125,11 @@ def _anomaly(kind: AnomalyKind, name: str, payload: bytes, detail: str) -> Event
 
 
 def _nesting_may_exceed(payload: bytes) -> bool:
-    """Whether JSON nests too deeply; counts brackets first, which rules it out for all real payloads."""
+    """Whether JSON nests too deeply; counts brackets first, which rules it out for nearly all payloads."""
     if payload.count(b"{") + payload.count(b"[") <= _MAX_NESTING:
         return False
     depth = deepest = 0
-    in_text = escaped = False
-    for char in payload:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif char == 0x5C:
-                escaped = True
-            elif char == 0x22:
-                in_text = False
-        elif char == 0x22:
-            in_text = True
-        elif char in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in b"}]":
-            depth -= 1
+    for bracket in _TEXT.sub(b"", payload).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"{[" else -1
+        deepest = max(deepest, depth)
     return deepest > _MAX_NESTING

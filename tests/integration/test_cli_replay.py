@@ -667,6 +667,7 @@ def test_changes_come_as_they_happen_and_an_interrupt_is_130(tmp_path: Path) -> 
         child.stdin.flush()
         first = json.loads(child.stdout.readline())
         child.send_signal(signal.SIGINT)
+        child.wait(60)  # its input stays open: only the signal can end it
         out, err = child.communicate()
 
     assert first["event"] == "thread.run.created"

@@ -366,6 +366,9 @@ _SNAPSHOTS: Final[Sequence[Event]] = [
     ),
     *(step(what, "step_1", usage=usage, x_new={"a": [1]}) for what, usage in product((*_OPEN, "completed"), _USAGE)),
     *(step(what, "step_1", step_details=None, metadata={"k": "v"}) for what in (*_OPEN, "expired")),
+    *(step(what, "step_1", completed_at=1, last_error={"code": "x"}, type="tool_calls") for what in (*_OPEN, "failed")),
+    *(message(what, "msg_1", completed_at=1, metadata={}, attachments=[{}]) for what in (*_OPEN, "completed")),
+    *(run(what, "run_1", completed_at=1, model="m", usage={"total_tokens": 5}) for what in (*_OPEN, "completed")),
     *(step(what, "step_2", step_details=creation()) for what in (*_OPEN, "cancelled")),
     *(
         message(what, id, *parts)

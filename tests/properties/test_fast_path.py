@@ -5,7 +5,7 @@ names no `fragments` has no fast path, so the same bytes through both processors
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -157,25 +157,34 @@ NEARLY = [
 ]
 """Payloads that are fragments, or miss being one by a hair."""
 
+
+def spelled(build: Callable[[str, int, str], Event], literal: bytes, index: int, id: str, how: str) -> bytes:
+    """A fragment whose text is any bytes between quotation marks, in one of several ways to write JSON."""
+    item = build("@@", index, id)
+    separators = (" , ", " : ") if "wide" in how else (",", ":")
+    payload = json.dumps(item.data, separators=separators, sort_keys="sorted" in how).encode()
+    return sse(Event(item.name, None, payload.replace(b"@@", literal)))
+
+
+def input_of(fragment: str, index: int, id: str) -> Event:
+    return step_delta(code(fragment, index=index), id=id)
+
+
+LITERALS = [
+    *(b"a", b"", b"\\u00e9", b"\\n", b'\\"', b"\xc3\xa9", b"\\ud83d\\ude00"),
+    *(b'"', b'","x":"', b"\xff", b'a"}', b"\\ud800", b"\\x", b"\x01", b"\xed\xa0\x80"),
+    *(b"step_1", b"step_2", b"function", b"tool_calls", b"index", b"0", b"thread.run.step.delta", b"text", b"value"),
+]
+"""Texts as they stand in JSON: plain, escaped, no text at all, and such as stand elsewhere in a payload too."""
+
 SPELLINGS = st.builds(
-    lambda item, ascii, space, order, fragment: sse(
-        Event(item.name, None, respelled(item, ascii=ascii, space=space, order=order).replace(b"@@", fragment))
-    ),
-    st.sampled_from([arguments("@@"), words("@@"), step_delta(code("@@", index=1)), arguments("x@@", 1)]),
-    st.booleans(),
-    st.booleans(),
-    st.booleans(),
-    st.sampled_from(
-        [b"a", b"", b"\\u00e9", b"\\n", b'"', b'\\"', b'","x":"', b"\xff", b'a"}', b"index", b"\\ud800", b"\xc3\xa9"]
-    ),
+    spelled,
+    st.sampled_from([arguments, words, input_of]),
+    st.sampled_from(LITERALS),
+    st.sampled_from([0, 0, 1]),
+    st.sampled_from(["step_1", "step_1", "step_2", "msg_1"]),
+    st.sampled_from(["plain", "plain", "sorted", "wide", "wide, sorted"]),
 )
-"""The same few fragments, spelled in several ways, some of them broken."""
-
-
-def respelled(item: Event, *, ascii: bool, space: bool, order: bool) -> bytes:
-    separators = (" , ", " : ") if space else (",", ":")
-    return json.dumps(item.data, ensure_ascii=ascii, separators=separators, sort_keys=order).encode()
-
 
 FEEDS = st.lists(
     st.one_of(
@@ -190,6 +199,9 @@ FEEDS = st.lists(
     min_size=5,
     max_size=30,
 )
+
+
+SOMETIMES = st.lists(st.integers(0, 20), max_size=2)
 
 
 def place_of(proc: StreamProcessor) -> tuple[Any, ...]:
@@ -208,8 +220,13 @@ def place_of(proc: StreamProcessor) -> tuple[Any, ...]:
     )
 
 
-def both(chunks: Sequence[bytes], limits: Limits | None = None, opens: Sequence[int] = ()) -> None:
-    """Feed two processors side by side, one of them without a fast path, and compare all there is after each chunk."""
+def both(
+    chunks: Sequence[bytes], limits: Limits | None = None, opens: Sequence[int] = (), evicts: Sequence[int] = ()
+) -> None:
+    """Feed two processors side by side, one of them without a fast path, and compare all there is after each chunk.
+
+    Before some chunks a new epoch is opened, before others a run is forgotten.
+    """
     fast = StreamProcessor(limits=limits)
     general = StreamProcessor(GeneralDialect, limits=limits)
     results = Outcome(), Outcome()
@@ -218,6 +235,8 @@ def both(chunks: Sequence[bytes], limits: Limits | None = None, opens: Sequence[
             if number in opens:
                 proc.close()
                 proc.open(epoch=number + 2)
+            if number in evicts:
+                proc.evict("run_1")
             changes, result.error = feed(proc, [chunk], close=False)
             result.seen += map(read, changes)
             result.anomalies, result.finals = dict(proc.anomalies), finals(proc)
@@ -230,10 +249,12 @@ def both(chunks: Sequence[bytes], limits: Limits | None = None, opens: Sequence[
 
 
 @MANY
-@given(st.sampled_from(OPENINGS), FEEDS, CUTS, st.lists(st.integers(0, 20), max_size=2))
-def test_same_as_the_general_path(opening: bytes, feeds: list[bytes], cuts: list[float], opens: list[int]) -> None:
+@given(st.sampled_from(OPENINGS), FEEDS, CUTS, SOMETIMES, SOMETIMES)
+def test_same_as_the_general_path(
+    opening: bytes, feeds: list[bytes], cuts: list[float], opens: list[int], evicts: list[int]
+) -> None:
     """On hostile streams, cut anywhere, over several streams and epochs."""
-    both([opening, *feeds], opens=opens)
+    both([opening, *feeds], opens=opens, evicts=evicts)
     both([opening, *cut(b"".join(feeds), cuts)])
 
 
@@ -262,6 +283,34 @@ def test_same_for_each_payload_that_is_nearly_a_fragment(opening: bytes, name: s
     around = sse(arguments("1"), words("2"), step_delta(code("3", index=2)))
     both([opening, around, block, around, block, block, around])
     both([opening + around + block + around])
+
+
+@pytest.mark.parametrize("how", ["plain", "sorted", "wide", "wide, sorted"])
+@pytest.mark.parametrize("literal", LITERALS)
+def test_same_for_a_text_that_stands_elsewhere_in_its_payload_too(literal: bytes, how: str) -> None:
+    """What was learned from one payload is not taken for the text of another object's."""
+    blocks = [
+        spelled(build, text_of, index, id, how)
+        for text_of in (literal, b"a", literal)
+        for id in ("step_1", "step_2", "msg_1")
+        for index in (0, 1)
+        for build in (arguments, input_of, words)
+    ]
+    opening = sse(run(), step("created", "step_1"), step("created", "step_2"), message())
+    both([opening, *blocks, *blocks])
+    both([opening, b"".join(blocks), b"".join(reversed(blocks))])
+
+
+@pytest.mark.parametrize("opening", OPENINGS, ids=["snapshots", "deltas", "fragments"])
+def test_same_for_an_object_that_was_forgotten(opening: bytes) -> None:
+    """What comes for it makes a new one; the old one does not grow behind everybody's back."""
+    blocks = [sse(arguments("a"), words("b"), arguments("c")), sse(step_delta(code("d", index=1)), words("e"))]
+    both([opening, *blocks, *blocks, *blocks], evicts=[3])
+    both([opening, *blocks, sse(run("completed")), *blocks], Limits(max_closed_runs=0))
+    both(
+        [opening, *blocks, sse(step("created", "other"), message("created", "other")), *blocks],
+        Limits(max_steps_per_run=2),
+    )
 
 
 @pytest.mark.parametrize("room", range(-1, 4))

@@ -87,7 +87,8 @@ def frames_of(found: list[Run] | list[Frame], event_id: str) -> list[Frame]:
         if isinstance(item, Frame):
             frames.append(item)
         else:
-            frames += [make_frame(item[0], payload, event_id) for payload in item[1]]
+            name, payloads, end = item
+            frames += [make_frame(name, payload + end, event_id) for payload in payloads]
     return frames
 
 

@@ -127,10 +127,10 @@ class Merged:
         self.details.append(detail)
 
 
-def listed(first: Iterable[Any], *deltas: Any, limits: Limits | None = None) -> Merged:
+def listed(first: Iterable[Any], *deltas: Any, limits: Limits | None = None, room: int = 10**6) -> Merged:
     """Merge lists of tool calls."""
-    started = {"tool_calls": [*first]}
-    return Merged(started, *({"tool_calls": delta} for delta in deltas), parent="step_details", limits=limits)
+    lists = ({"tool_calls": delta} for delta in ([*first], *deltas))
+    return Merged(next(lists), *lists, parent="step_details", limits=limits, room=room)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -819,18 +819,19 @@ def test_max_entries_and_a_second_id() -> None:
         ({"arguments": None}, {"arguments": "12345"}, 5, {"arguments": "12345"}),
         ({"arguments": ""}, {"arguments": "12345"}, 5, {"arguments": "12345"}),
         ({"arguments": "ab"}, {"arguments": "12345"}, 5, {"arguments": "ab12345"}),
-        ({}, {"name": "12345"}, 5, {"name": "12345"}),
+        ({}, {"name": "12345"}, 9, {"name": "12345"}),
         ({"name": "1"}, {"name": "2345"}, 4, {"name": "12345"}),
-        ({}, {"id": "1234"}, 4, {"id": "1234"}),
-        ({}, {"type": "éé"}, 2, {"type": "éé"}),
+        ({}, {"id": "1234"}, 6, {"id": "1234"}),
+        ({}, {"type": "éé"}, 6, {"type": "éé"}),
         ({"x": 1}, {"x": "1234"}, 4, {"x": "1234"}),
-        ({}, {"x": 1}, 8, {"x": 1}),
-        ({}, {"x": None}, 8, {"x": None}),
-        ({}, {"x": [1, "ééé"]}, 12, {"x": [1, "ééé"]}),
+        ({}, {"x": 1}, 9, {"x": 1}),
+        ({}, {"x": None}, 9, {"x": None}),
+        ({}, {"x": [1, "ééé"]}, 13, {"x": [1, "ééé"]}),
+        ({}, {"xyz": {}}, 5, {"xyz": {}}),
     ],
 )
 def test_size_and_room(first: dict[str, Any], delta: dict[str, Any], size: int, state: dict[str, Any]) -> None:
-    """Text counts by character, values count too; exactly what fits is taken, and nothing of what does not."""
+    """Text counts by character, values and the names of new members count too; exactly what fits is taken, and nothing of what does not."""
     fits = Merged(first, delta, room=size)
     beyond = Merged(first, delta, room=size - 1)
 
@@ -850,14 +851,22 @@ def test_nothing_needs_no_room(first: dict[str, Any], delta: dict[str, Any]) -> 
 
 def test_room_is_shared_by_a_whole_delta() -> None:
     """What fits is taken, what does not is refused, one by one."""
-    entry = {"index": 0, "a": "123", "arguments": "4567", "name": "89"}
+    entry = {"index": 0, "a": "123", "arguments": "45678901", "name": "89"}
     actual = Merged(
-        {}, {"tool_calls": [entry]}, {"tool_calls": [{"index": 0, "name": "0"}]}, parent="step_details", room=6
+        {}, {"tool_calls": [entry]}, {"tool_calls": [{"index": 0, "name": "0"}]}, parent="step_details", room=15
     )
 
     assert actual.state == {"tool_calls": [{"a": "123", "name": "890"}]}
-    assert actual.sizes == [5, 1]
+    assert actual.sizes == [14, 1]
     assert actual.reports == ["limit"]
+
+
+def test_room_of_an_id() -> None:
+    """An id that did not fit is not known afterwards, or ids could come without end."""
+    actual = listed([{}, {}], [{"index": 0, "id": "1234"}], [{"id": "1234"}], room=3)
+
+    assert actual.state == {"tool_calls": [{}, {}, {}]}
+    assert actual.reports == ["limit", "index_invalid", "limit"]
 
 
 def test_room_of_text_that_grows() -> None:

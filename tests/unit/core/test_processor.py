@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from streamproc import AssistantsDialect, Event, Limits, Reducer, RunStep, StreamProcessor
+from streamproc.core.fragments import FRAGMENT_DECODERS
 from streamproc.core.sse import Frame
 from streamproc.errors import ConfigError, FrameTooLarge, LineTooLong
 from tests.streams import (
@@ -106,6 +107,13 @@ def test_no_bytes() -> None:
     assert (proc.feed(b""), proc.feed(b": ping\n\n"), proc.feed(b"\n\n\n")) == ([], [], [])
     assert proc.feed(sse(run())[:-1]) == []
     assert visible(proc.feed(b"\n")) == [("run_1", 1)]
+
+
+def test_default_stream() -> None:
+    """A stream without a name is called so; epochs begin at one."""
+    change = StreamProcessor().feed(sse(run()))[0]
+
+    assert (change.stream, change.epoch) == ("default", 1)
 
 
 @pytest.mark.parametrize("comment", [b"", b": ping\n\n"])
@@ -251,6 +259,26 @@ def test_frames_after_the_end() -> None:
     proc.close()
     assert anomalies(proc.feed(sse(arguments("d")))) == ["reopened"]
     assert wire(proc.steps["step_1"])["step_details"]["tool_calls"] == [call("abcd")]
+
+
+def test_end_of_frames_after_the_end() -> None:
+    """To forget open() loses nothing: that such a stream broke off is told as well."""
+    dialects: list[Recording] = []
+
+    def factory() -> Recording:
+        dialects.append(Recording())
+        return dialects[-1]
+
+    proc = StreamProcessor(factory)
+    proc.feed(b"data: one\n\n")
+    first = [change.kind for change in proc.close()]
+    proc.feed(b"data: two\n\n")
+    second = [change.kind for change in proc.close()]
+
+    assert first == ["anomaly", "run"]
+    assert second == ["anomaly", "step", "run"]
+    assert proc.anomalies == {"truncated": 2, "reopened": 1}
+    assert [dialect.finished for dialect in dialects] == [1, 1]
 
 
 def test_open() -> None:
@@ -479,6 +507,20 @@ def test_ids_of_regular_events() -> None:
     proc.feed(b"event: a\ndata: y\n\nevent: a\ndata: z\n\n")
 
     assert [(frame.event, frame.id) for frame in dialect.frames] == [("message", "7"), ("a", "7"), ("a", "7")]
+
+
+def test_ids_of_what_is_no_fragment() -> None:
+    """Also where text fragments take a shorter way."""
+
+    class Short(Recording):
+        fragments = FRAGMENT_DECODERS
+
+    dialect = Short()
+    proc = StreamProcessor(dialect)
+    proc.feed(b"id: 7\ndata: x\n\n")
+    proc.feed(sse(arguments("a"), arguments("b")))
+
+    assert [frame.id for frame in dialect.frames] == ["7", "7", "7"]
 
 
 # --- what it shows ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import pytest
 from msgspec import UNSET
 
-from streamproc import Change, Event, Limits, Message, Reducer, Run, RunStep, StreamProcessor
+from streamproc import Change, Event, Limits, Message, Reducer, Run, RunStep, StreamProcessor, to_wire
 from streamproc.core.change import Note
 from streamproc.core.context import StreamContext
 from streamproc.core.tree import COMPACT_AT
@@ -160,6 +160,14 @@ SCENARIOS: dict[str, list[Event]] = {
     "entries of entries": [
         step("created", "step_1", code("", id="c", outputs=[])),
         *(step_delta(code(index=0, outputs=[{"index": number % 2, "logs": "l"}])) for number in range(5)),
+    ],
+    "new entries before others, after a snapshot": [
+        step(),
+        *(arguments("x", 5) for _ in range(3)),
+        step("in_progress"),
+        *(arguments("y", 0) for _ in range(3)),
+        step("in_progress", new=1),
+        *(arguments("z", 2) for _ in range(3)),
     ],
     "maps": [
         step(),
@@ -382,6 +390,11 @@ def test_interleaved_on_the_fast_path() -> None:
             [call("ab", id="c"), call("xcd", id="d")],
             ["id_conflict"],
         ),
+        (
+            [step_delta(call(index=0, id="c")), step_delta({"index": 0, "id": "d", "type": "function"})],
+            [call("ab", id="c"), call("cd", id="d")],
+            ["id_conflict"],
+        ),
         ([step_delta({"index": 0, "type": "mcp"})], [call("abcd")], ["type_conflict"]),
         ([step_delta(code("x", index=0))], [{**call("abcd"), "code_interpreter": {"input": "x"}}], ["type_conflict"]),
         ([step_delta(call("x", index=-1))], [call("abxcd")], ["index_invalid"]),
@@ -461,6 +474,27 @@ def test_max_object_bytes(path: Path) -> None:
     assert anomalies(changes) == ["limit"] * 3
     assert [change.id for change in changes if change.kind == "anomaly"] == ["step_1", "step_1", "msg_1"]
     assert visible(changes)[-1] == ("msg_1", 6)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        lambda number: {f"name_{number}": {}},
+        lambda number: {f"name_{number}": None},
+        lambda number: {f"{number}" * 100: True},
+        lambda number: {"x": {f"name_{number}": {}}},
+        lambda number: {"flag": number % 2 == 0},
+    ],
+)
+def test_max_object_bytes_of_members(member: Callable[[int], Any]) -> None:
+    """Names and empty objects are kept as well, so they cannot come without end."""
+    reducer, context = Reducer(Limits(max_object_bytes=1000)), StreamContext.named("s")
+    reducer.apply(step(), context)
+    for number in range(500):
+        reducer.apply(step_delta(delta=member(number)), context)
+
+    assert context.anomalies["limit"] > 0
+    assert len(to_wire(reducer.steps["step_1"])) < 5000
 
 
 @both_paths
@@ -597,7 +631,7 @@ def test_older_epoch_is_refused(path: Path) -> None:
     """A connection that was replaced has no say any more, in whatever it sends."""
     reducer = Reducer()
     old, new = (StreamProcessor(reducer=reducer, stream="s", epoch=epoch) for epoch in (1, 2))
-    events = [run(), step(), message(), arguments("a"), words("b")]
+    events = [run(), step(), message(), *[arguments("a")] * 3, *[words("b")] * 3]
     path(old, events)
     path(new, events)
     late = path(
@@ -607,7 +641,7 @@ def test_older_epoch_is_refused(path: Path) -> None:
     assert anomalies(late) == ["late_event"] * 6
     assert visible(late) == []
     assert {change.epoch for change in late} == {1}
-    assert visible(path(new, [arguments("c"), words("d")])) == [("step_1", 5), ("msg_1", 5)]
+    assert visible(path(new, [arguments("c"), words("d")])) == [("step_1", 9), ("msg_1", 9)]
     assert reducer.runs["run_1"].status == "in_progress"
 
 
@@ -643,6 +677,20 @@ def test_newer_epoch_starts_over(path: Path) -> None:
     assert [change.seq for change in second] == [change.seq for change in first][:-1]
     assert {change.epoch for change in second} == {2}
     assert second[0].revision == 5
+
+
+@both_paths
+def test_newer_epoch_starts_over_after_another_stream(path: Path) -> None:
+    """Also when a third connection spoke of the object in between."""
+    reducer = Reducer()
+    one, other = StreamProcessor(reducer=reducer, stream="s"), StreamProcessor(reducer=reducer, stream="t")
+    path(one, [run(), step(), arguments("a"), arguments("b")])
+    path(other, [arguments("c")])
+    one.open(epoch=2)
+    path(one, [run(), step(), arguments("a"), arguments("b")])
+
+    assert tool_calls(reducer) == [call("ab")]
+    assert one.anomalies == {}
 
 
 def test_newer_epoch_of_a_run_in_progress() -> None:

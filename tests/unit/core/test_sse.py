@@ -290,13 +290,13 @@ def test_split_gives_runs_for_regular_blocks() -> None:
     """One or many, with and without an event line, whole or in pieces."""
     parser = SSEParser()
 
-    assert parser.split(b"event: a\ndata: 1\n\n") == [(b"a", [b"1"])]
-    assert parser.split(b"data: \n\n") == [(None, [b""])]
+    assert parser.split(b"event: a\ndata: 1\n\n") == [(b"a", [b"1"], b"")]
+    assert parser.split(b"data: \n\n") == [(None, [b""], b"")]
     several = b"event: \ndata: 1\n\ndata:  2\n\nevent: c\ndata: 3\n\n"
-    assert parser.split(several + b"eve") == [(b"", [b"1"]), (None, [b" 2"]), (b"c", [b"3"])]
+    assert parser.split(several + b"eve") == [(b"", [b"1"], b""), (None, [b" 2"], b""), (b"c", [b"3"], b"")]
     assert parser.split(b"nt: d\nda") == []
-    assert parser.split(b"ta: 4\n\n") == [(b"d", [b"4"])]
-    assert parser.split(b"data: 5\r\n\r\n") == [(None, [b"5"])]
+    assert parser.split(b"ta: 4\n\n") == [(b"d", [b"4"], b"")]
+    assert parser.split(b"data: 5\r\n\r\n") == [(None, [b"5"], b"")]
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_split_gives_frames_for_anything_else_and_then_runs_again(odd: bytes) ->
 
         assert all(isinstance(frame, Frame) for frame in found)
         assert [(frame.event, frame.data) for frame in found if isinstance(frame, Frame)] == parse(data)
-        assert parser.split(regular) == [(b"a", [b"1"])]
+        assert parser.split(regular) == [(b"a", [b"1"], b"")]
 
 
 def test_empty_event_line_in_runs_is_message_in_frames() -> None:

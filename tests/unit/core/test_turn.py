@@ -6,6 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from streamproc import Anomaly, Change, ErrorObject, Event, Limits, Reducer
+from streamproc.core.anomalies import ANOMALY_KINDS
 from streamproc.core.change import Note
 from streamproc.core.context import StreamContext
 from tests.streams import (
@@ -222,6 +223,14 @@ def test_run_and_thread_of_an_object() -> None:
     stream = Stream(run(), step(run_id="run_2", thread_id="thread_2"), message(run_id=UNSET, thread_id=UNSET))
 
     assert [(change.run_id, change.thread_id) for change in stream.changes[1:]] == [("run_2", "thread_2")] * 2
+
+
+def test_no_run_for_a_step() -> None:
+    """A snapshot that names no run disputes nothing, whatever run the stream is about by then."""
+    stream = Stream(run(), step(), run("created", "run_2"), step("in_progress", run_id=UNSET, thread_id=UNSET))
+
+    assert stream.anomalies == []
+    assert stream.changes[-1].run_id == "run_1"
 
 
 def test_another_run_for_a_step() -> None:
@@ -661,6 +670,13 @@ def test_delta_that_is_no_object(name: str, delta: Any) -> None:
     assert len(unknown.reducer.steps) == len(unknown.reducer.messages) == 0
 
 
+def test_delta_with_a_status() -> None:
+    """A status comes with a snapshot; what ended by any other way could end again."""
+    stream = Stream(step(), *(step_delta(delta={"status": status}) for status in ("completed", "failed")))
+
+    assert [change.state.status for change in stream.changes if change.kind == "step"][-1] != "failed"
+
+
 @pytest.mark.parametrize("id", [UNSET, None, "", 7])
 def test_delta_without_an_id(id: Any) -> None:
     """It belongs to the step, or message, that the stream spoke of last."""
@@ -1050,6 +1066,193 @@ def test_end_of_the_run_after_truncation() -> None:
     changes = stream.add(run("completed"))
 
     assert changes[-1].note == Note(inferred_status="completed", truncated=True)
+
+
+# --- what anomalies say -----------------------------------------------------------------------------------------------
+
+# Events that lead there, the event that is odd, and what is said of it: kind, id, detail.
+ODDITIES: list[tuple[list[Event], Event, tuple[str, str, str]]] = [
+    ([], Event("x.y", Anomaly(kind="bad_json", event="x.y", detail="no JSON"), b"{"), ("bad_json", "", "no JSON")),
+    ([], run(id=""), ("bad_json", "", "a run without an id")),
+    ([], step(id=""), ("bad_json", "", "a step without an id")),
+    ([], step_delta(id=None), ("bad_json", "", "a step delta without an id")),
+    ([], message_delta(id=None), ("bad_json", "", "a message delta without an id")),
+    ([], step_delta(delta=None), ("bad_json", "step_1", "a step delta that holds no object")),
+    ([], event("x.y", {}), ("unknown_event", "", "no event of this vocabulary")),
+    ([], step("created", "step_1", {"type": "teleport"}), ("unknown_type", "step_1", "kept as it came")),
+    ([step()], step("created", run_id="run_2"), ("id_conflict", "step_1", "run_id differs from the first one")),
+    (
+        [step("created", "step_1", call(id="a"))],
+        step_delta(call(index=0, id="b")),
+        ("id_conflict", "step_1", "index 0 of tool_calls holds another id; placed at 1"),
+    ),
+    (
+        [step("created", "step_1", call(id="a"), call(id="b"))],
+        step_delta(call(index=0, id="b")),
+        ("id_conflict", "step_1", "index 0 of tool_calls holds another id; placed by id at 1"),
+    ),
+    (
+        [step("created", "step_1", call())],
+        step_delta({"index": 0, "type": "mcp"}),
+        ("type_conflict", "step_1", "type differs from the first one"),
+    ),
+    (
+        [step()],
+        step_delta(delta={"step_details": {"type": "mcp", "tool_calls": []}}),
+        ("type_conflict", "step_1", "the details carry the type of a tool"),
+    ),
+    (
+        [step("created", "step_1", call(5))],
+        arguments("a"),
+        ("type_conflict", "step_1", "text for arguments, which holds no text"),
+    ),
+    (
+        [step(), step_delta(delta={"metadata": {}})],
+        step_delta(delta={"metadata": 5}),
+        ("type_conflict", "step_1", "a plain value for metadata, which is an object"),
+    ),
+    (
+        [step(metadata=5)],
+        step_delta(delta={"metadata": {}}),
+        ("type_conflict", "step_1", "an object for metadata, which holds none"),
+    ),
+    ([message(content=5)], words("a"), ("type_conflict", "msg_1", "a list for content, which holds none")),
+    ([message()], message_delta("x"), ("type_conflict", "msg_1", "an entry of content is no object")),
+    ([message("created", "msg_1", "x")], words("a"), ("type_conflict", "msg_1", "entry 0 of content is no object")),
+    (
+        [],
+        run("completed", status="failed"),
+        ("status_conflict", "run_1", "the event is named completed, its payload differs"),
+    ),
+    ([step("failed")], step("completed"), ("status_conflict", "step_1", "another terminal status came first")),
+    (
+        [step()],
+        step_delta(delta={"status": "completed"}),
+        ("status_conflict", "step_1", "a status comes with a snapshot"),
+    ),
+    ([step("failed")], step(), ("late_event", "step_1", "refused after the terminal event: status")),
+    ([step("failed")], arguments("a"), ("late_event", "step_1", "a delta after the terminal event")),
+    (
+        [step()],
+        step_delta(call(index=1024)),
+        ("index_gap", "step_1", "index 1024 of tool_calls is too far beyond -1"),
+    ),
+    (
+        [step("created", "step_1", call(id="a"))],
+        step_delta(call(index="0", id="a")),
+        ("index_invalid", "step_1", "an index of tool_calls is str or negative"),
+    ),
+    (
+        [step("created", "step_1", call(id="a"), call(id="b"))],
+        step_delta(call("x")),
+        ("index_invalid", "step_1", "no index in tool_calls, and no id that tells the entry"),
+    ),
+    (
+        [step("created", "step_1", call())],
+        step("in_progress"),
+        ("kept_partial", "step_1", "a snapshot without step_details; the accumulated ones stay"),
+    ),
+    (
+        [step(), arguments("ab")],
+        step("in_progress", "step_1", call("a")),
+        ("kept_partial", "step_1", "a snapshot with less step_details than was accumulated"),
+    ),
+    (
+        [message(), words("ab")],
+        message("completed", "msg_1", text("a")),
+        ("divergence", "msg_1", "2 characters accumulated, 1 in the snapshot"),
+    ),
+    ([], arguments("a"), ("provisional", "step_1", "a delta before its step")),
+    ([], words("a"), ("provisional", "msg_1", "a delta before its message")),
+    ([step()], step_delta(id=None), ("provisional", "step_1", "a step delta without an id")),
+    ([message()], message_delta(id=None), ("provisional", "msg_1", "a message delta without an id")),
+    ([done()], run(), ("reopened", "", "an event after the end of the stream, without open()")),
+    (
+        [step(), arguments("x" * 56)],  # and 24 for the entry, its type and its function
+        arguments("y"),
+        ("limit", "step_1", "1 more characters would pass 80 in one object"),
+    ),
+    (
+        [step("created", "step_1", {}, {}, {})],
+        arguments("a", 3),
+        ("limit", "step_1", "more than 3 entries in tool_calls"),
+    ),
+    (
+        [step(), step(id="step_2")],
+        step(id="step_3"),
+        ("limit", "step_3", "more than 2 steps and messages; forgot 'step_1'"),
+    ),
+    ([run(), run(id="run_2")], run(id="run_3"), ("limit", "run_3", "more than 2 open runs; forgot run 'run_1'")),
+]
+BOUNDS = Limits(max_object_bytes=80, max_entries=3, max_steps_per_run=2, max_open_runs=2)
+
+
+@pytest.mark.parametrize(("before", "odd", "expected"), ODDITIES)
+def test_anomaly(before: list[Event], odd: Event, expected: tuple[str, str, str]) -> None:
+    """Each says once what is odd, about which object, in which event; with the event's payload."""
+    stream = Stream(*before, limits=BOUNDS)
+    assert stream.anomalies == []
+    changes = [change for change in stream.add(odd) if change.kind == "anomaly"]
+
+    assert [(change.data.kind, change.data.id, change.data.detail) for change in changes] == [expected]
+    assert (changes[0].event, changes[0].data.event, changes[0].id) == (odd.name, odd.name, expected[1])
+    assert (changes[0].raw, changes[0].revision, changes[0].state) == (odd.raw, 0, None)
+    assert stream.context.anomalies == {expected[0]: 1}
+
+
+def test_anomaly_of_a_replaced_connection() -> None:
+    """The same for what has no place in one stream alone."""
+    reducer, old = Reducer(), StreamContext.named("s", 1)
+    for item in (run(), step()):
+        reducer.apply(item, StreamContext.named("s", 2))
+    changes = [*reducer.apply(run("completed"), old), *reducer.apply(arguments("a"), old)]
+
+    assert [(change.data.kind, change.id, change.data.detail) for change in changes] == [
+        ("late_event", "run_1", "from a connection that was replaced"),
+        ("late_event", "step_1", "from a connection that was replaced"),
+    ]
+
+
+def test_anomaly_of_a_truncated_stream() -> None:
+    """It is made by no event of the wire."""
+    stream = Stream(run())
+    change = stream.reducer.truncate(stream.context)[0]
+
+    assert change.delta == Anomaly(
+        kind="truncated", event="truncated", id="run_1", detail="the stream ended without a terminal event"
+    )
+
+
+def test_every_kind_of_anomaly_is_tested() -> None:
+    """The list is closed, and each of it can happen."""
+    assert {expected[0] for _, _, expected in ODDITIES} | {"truncated"} == set(ANOMALY_KINDS)
+
+
+def test_anomalies_hold_no_content() -> None:
+    """Whatever a sender makes up, in names and values, at any place, none of it is in a report."""
+    secret = "s3cret"
+    odd: dict[str, Any] = {secret: secret, "type": secret, "arguments": {secret: 1}, "id": secret, "index": secret}
+    events = [
+        step("created", step_details=calls(odd, {**odd, "index": 5})),
+        step("in_progress", step_details={"type": secret, secret: secret}, status=secret),
+        step_delta(odd, {**odd, "index": 0}, {**odd, "index": 0, "id": secret * 2}, secret),
+        step_delta(odd, {**odd, "index": 10**9}, {"index": 0, "logs": secret * 20}),
+        step_delta(delta={"step_details": secret, secret: {secret: secret}, "metadata": secret}),
+        step_delta(delta={"step_details": [secret], secret: secret, "metadata": {secret: secret}}),
+        step_delta(id=secret, delta=secret),
+        step("completed", "step_1", {**odd, "arguments": secret}),
+        step("failed", "step_1", {**odd, "id": secret * 3}, **{secret: secret}),
+        message("created", "msg_1", odd, secret),
+        message_delta(odd, {"index": 0, "type": "text", "text": secret}),
+        message("completed", "msg_1", {**odd, "arguments": secret}),
+        message("incomplete", "msg_1", {**odd, "arguments": secret * 2}),
+        run(secret, status="queued"),
+        event(secret, {"id": secret}),
+    ]
+    stream = Stream(*events, limits=Limits(max_object_bytes=100))
+
+    assert set(stream.anomalies) >= {"unknown_type", "type_conflict", "index_invalid", "late_event", "limit"}
+    assert [detail for detail in stream.details() if secret in detail] == []
 
 
 # --- counting ---------------------------------------------------------------------------------------------------------
