@@ -43,9 +43,11 @@ from tests.properties.generators import (
     SOME,
     TERMINAL,
     TEXTS,
+    JUNK,
     Json,
     Script,
     canonical,
+    corrupted,
     cut,
     feed,
     finals,
@@ -451,6 +453,40 @@ def test_an_ended_object_only_fills_gaps(blocks: list[bytes], reopens: bool) -> 
                     assert not unexpected(before, now)
                 if isinstance(now.get("status"), str) and now["status"] in TERMINAL[name]:
                     ended[name, id] = now
+
+
+GAPS = {"metadata": None, "completed_at": None, "last_error": None, "usage": {"total_tokens": 5, "prompt_tokens": None}}
+ENDED = [
+    step("completed", "step_1", call("a", id="c0", output=None), code("i", id="c1", outputs=[]), {"type": "x"}, **GAPS),
+    message("completed", "msg_1", text("a", annotations=[]), {"type": "image_file", "image_file": {}}, **GAPS),
+    run("completed", "run_1", required_action=None, tools=[], **GAPS),
+]
+JUNKS = st.sampled_from(JUNK)
+PLURAL = {"thread.run": "runs", "thread.run.step": "steps", "thread.message": "messages"}
+WAYS = ["created", "in_progress", "completed", "failed", "incomplete", "delta"]
+
+
+@MANY
+@given(
+    st.sampled_from(ENDED),
+    st.lists(st.tuples(st.sampled_from(WAYS), st.lists(st.tuples(st.integers(0, 40), JUNKS), max_size=3)), min_size=2),
+)
+def test_whatever_is_said_of_an_ended_object_only_fills_gaps(
+    final: Event, late: list[tuple[str, list[tuple[int, Json]]]]
+) -> None:
+    """Of an object full of gaps, by snapshots and deltas that differ from it in any place."""
+    proc = StreamProcessor()
+    proc.feed(sse(final))
+    (before,) = (json.loads(state) for table in finals(proc).values() for state in table.values())
+    for way, places in late:
+        data = {**corrupted(final.data, places), "id": final.data["id"]}
+        name = final.name.replace("completed", way)
+        proc.feed(sse(event(name, {"id": data["id"], "delta": data} if way == "delta" else data)))
+        after = json.loads(finals(proc)[PLURAL[final.data["object"]]][final.data["id"]])
+
+        assert not unexpected(before, after)
+        assert after["status"] == "completed"
+        before = after
 
 
 @pytest.mark.parametrize(

@@ -831,7 +831,7 @@ def test_max_entries_and_a_second_id() -> None:
     ],
 )
 def test_size_and_room(first: dict[str, Any], delta: dict[str, Any], size: int, state: dict[str, Any]) -> None:
-    """Text counts by character, values and names of new members too; what fits is taken, and nothing of what does not."""
+    """Text counts by character, values and names of new members too; what does not fit is refused as a whole."""
     fits = Merged(first, delta, room=size)
     beyond = Merged(first, delta, room=size - 1)
 
