@@ -31,12 +31,13 @@ COMPACT_AT: Final = 256  # fragments held one by one before they are joined into
 class TextBuffer:
     """Text that grows. Fragments are joined in blocks, so that a fragment costs its characters and two numbers."""
 
-    __slots__ = ("_before", "_blocks", "_cache", "_ends", "parts", "revs")
+    __slots__ = ("_blocks", "_cache", "_ends", "before", "born", "parts", "revs")
 
-    def __init__(self, first: str, since: int = 0, before: Any = ABSENT) -> None:
-        self._before = before  # what stood in its place until `since`: a plain value or a node
+    def __init__(self, first: str, born: int = 0, before: Any = ABSENT) -> None:
+        self.before = before  # what stood in its place until `born`: a plain value or a node
         self.parts = [first]  # fragments since the last block
-        self.revs = array("Q", (since,))  # revision of each fragment, of all blocks too
+        self.born = born
+        self.revs = array("Q", (born,))  # revision of each fragment, of all blocks too
         self._blocks: list[str] = []
         self._ends: array[int] | None = None  # length of the text after each fragment inside blocks
         self._cache: tuple[int, str] = (0, "")
@@ -59,7 +60,7 @@ class TextBuffer:
     def at(self, rev: int) -> Any:
         count = bisect_right(self.revs, rev)
         if not count:
-            return _at(self._before, rev)
+            return _at(self.before, rev)
         cached, text = self._cache
         if count == cached:
             return text
@@ -86,23 +87,26 @@ class TextBuffer:
 class Cell:
     """A value and what it was before."""
 
-    __slots__ = ("_before", "_history")
+    __slots__ = ("_history", "before", "born")
 
     def __init__(self, before: Any) -> None:
-        self._before = before  # a plain value, or the node whose place this takes
+        self.before = before  # a plain value, or the node whose place this takes
+        self.born = 0  # revision of the first value that was set
         self._history: list[tuple[int, Any]] = []
 
     def set(self, value: Any, rev: int) -> None:
+        if not self._history:
+            self.born = rev
         self._history.append((rev, value))
 
     def at(self, rev: int) -> Any:
         for since, value in reversed(self._history):
             if since <= rev:
                 return value
-        return _at(self._before, rev)
+        return _at(self.before, rev)
 
     def latest(self) -> Any:
-        return self._history[-1][1] if self._history else self._before
+        return self._history[-1][1] if self._history else self.before
 
     def since(self) -> int:
         """The revision of the current value."""
@@ -112,17 +116,17 @@ class Cell:
 class Node:
     """A JSON object: `static` as it was when the node was made, `live` the members that changed since."""
 
-    __slots__ = ("_before", "born", "live", "static")
+    __slots__ = ("before", "born", "live", "static")
 
     def __init__(self, static: Mapping[str, Any], born: int = 0, before: Any = ABSENT) -> None:
         self.static = dict(static)
         self.live: dict[str, Child] = {}
         self.born = born  # first revision at which the object is there
-        self._before = before  # what stood in its place until then: a plain value or a node
+        self.before = before  # what stood in its place until then: a plain value or a node
 
     def at(self, rev: int) -> Any:
         if rev < self.born:
-            return _at(self._before, rev)
+            return _at(self.before, rev)
         out = dict(self.static)
         for name, child in self.live.items():
             value = child.at(rev)
@@ -150,11 +154,11 @@ class Node:
 class Slots:
     """A JSON list whose entries are addressed by a logical index that need not be dense or in order."""
 
-    __slots__ = ("_before", "born", "entries", "ids", "moved", "order")
+    __slots__ = ("before", "born", "entries", "ids", "moved", "order")
 
     def __init__(self, base: list[Any], born: int = 0, before: Any = ABSENT) -> None:
         self.born = born
-        self._before = before
+        self.before = before
         self.entries: dict[int, Node | Cell] = {}
         self.order: list[int] = []
         self.ids: dict[str, int] = {}  # id -> index
@@ -174,7 +178,7 @@ class Slots:
 
     def at(self, rev: int) -> Any:
         if rev < self.born:
-            return _at(self._before, rev)
+            return _at(self.before, rev)
         entries = self.entries
         values = [entries[index].at(rev) for index in self.order]
         return [value for value in values if value is not ABSENT]
@@ -184,8 +188,12 @@ Child: TypeAlias = TextBuffer | Cell | Node | Slots
 
 
 def _at(value: Any, rev: int) -> Any:
-    """A value as of a revision, be it plain or a node."""
-    return value.at(rev) if isinstance(value, (TextBuffer, Cell, Node, Slots)) else value
+    """A value as of a revision, be it plain or a node. A loop, since one node may have replaced another many times."""
+    while isinstance(value, (TextBuffer, Cell, Node, Slots)):
+        if rev >= value.born:
+            return value.at(rev)
+        value = value.before
+    return value
 
 
 Growing: TypeAlias = tuple[tuple[str | int, ...], TextBuffer]

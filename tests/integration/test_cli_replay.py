@@ -650,6 +650,11 @@ def test_terminal_without_anything_piped_in_is_bad_usage() -> None:
     assert shown == "streamproc: name a file, or pipe a stream in: curl -sN ... | streamproc replay\r\n"
 
 
+def heed_interrupts() -> None:
+    """A shell lets what it runs in the background ignore SIGINT, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_changes_come_as_they_happen_and_an_interrupt_is_130(tmp_path: Path) -> None:
     """A live stream is piped in: its first event is out before the second is in, and ^C ends it in order."""
@@ -659,6 +664,7 @@ def test_changes_come_as_they_happen_and_an_interrupt_is_130(tmp_path: Path) -> 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        preexec_fn=heed_interrupts,
     )
     assert child.stdin is not None
     assert child.stdout is not None

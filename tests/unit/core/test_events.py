@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from streamproc.core.anomalies import Anomaly
 from streamproc.core.events import (
@@ -224,10 +224,10 @@ def test_message_delta_is_typed_at_every_depth() -> None:
 @pytest.mark.parametrize("misfits", [{}, {"id": 5}, {"id": None}, {"delta": "text"}, {"delta": None}, {"delta": [{}]}])
 def test_delta_event_without_what_it_must_have(name: str, misfits: dict[str, Any]) -> None:
     """An id or a delta that is absent or malformed is empty; nothing raises."""
-    expected = PAYLOADS[name]()
+    empty = StepDelta() if name == STEP_DELTA else MessageDelta()
 
-    assert expected == Event(name, misfits).payload
-    assert typed_delta(name, misfits) == expected.delta
+    assert Event(name, misfits).payload == PAYLOADS[name](id="", delta=empty)
+    assert typed_delta(name, misfits) == empty
 
 
 @pytest.mark.parametrize("index", ["0", 1.0, True, None, [0]])
@@ -247,6 +247,31 @@ def test_delta_with_a_malformed_index(index: object) -> None:
 def test_other_events_have_no_delta(name: str) -> None:
     """Even when their payload has a member of that name."""
     assert typed_delta(name, {"id": "id_1", "delta": TOOL_DELTA}) is None
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        *(FunctionDelta, CodeInterpreterDelta, ToolCallDelta, StepDetailsDelta, StepDelta, StepDeltaEvent),
+        *(TextDelta, ContentDelta, MessageDelta, MessageDeltaEvent),
+    ],
+)
+def test_deltas_are_frozen_and_made_by_name(cls: type[Struct]) -> None:
+    """Several consumers hold the same delta; each member may be absent."""
+    delta = cls()
+    with pytest.raises(AttributeError):
+        setattr(delta, cls.__struct_fields__[0], 1)
+    with pytest.raises(TypeError):
+        cls(1)
+
+
+def test_event_is_frozen_and_needs_only_a_name() -> None:
+    """`done` has neither data nor bytes."""
+    event = Event("done")
+
+    assert (event.data, event.raw, event.payload) == (None, b"", None)
+    with pytest.raises(AttributeError):
+        event.name = "error"  # type: ignore[misc]
 
 
 # --- snapshot_event ---------------------------------------------------------------------------------------------------
@@ -269,7 +294,7 @@ def test_snapshot_event_is_named_after_kind_and_status(name: str) -> None:
 @pytest.mark.parametrize("obj", [Run(id="x_1"), RunStep(id="x_1", status=None), Message(id="x_1")])
 def test_snapshot_event_of_an_object_without_status(obj: Run | RunStep | Message) -> None:
     """It can be named, or there is no event."""
-    with pytest.raises(ValueError, match=rf"{type(obj).__name__} 'x_1': it has no status"):
+    with pytest.raises(ValueError, match=rf"^cannot name an event for {type(obj).__name__} 'x_1': it has no status$"):
         snapshot_event(obj)
 
     assert snapshot_event(obj, "thread.run.created").data["id"] == "x_1"

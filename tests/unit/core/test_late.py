@@ -81,10 +81,10 @@ def test_inside_other_objects() -> None:
 
 def test_inside_several_objects() -> None:
     """What is refused in one does not make up for what is refused in another, or beside them."""
-    current = {"x": 1, "a": {"x": 1}, "b": {"output": ""}, "c": {"z": 1}}
-    late = {"x": 2, "a": {"y": 2}, "b": {"output": "o"}, "c": {"z": 2}}
+    current = {"x": 1, "a": {"x": 1}, "b": {"output": ""}, "c": {"z": 1}, "content": [{}]}
+    late = {"x": 2, "a": {"y": 2}, "b": {"output": "o"}, "c": {"z": 2}, "content": [{"v": 1}]}
 
-    assert after(current, late) == ({**current, "b": {"output": "o"}}, True, {"x", "y", "z"})
+    assert after(current, late) == ({**current, "b": {"output": "o"}}, True, {"x", "y", "z", "v"})
 
 
 def test_inside_the_content_of_a_message() -> None:
@@ -100,10 +100,11 @@ def test_inside_the_content_of_a_message() -> None:
 @pytest.mark.parametrize("value", ["", [], {}])
 @pytest.mark.parametrize("current", [{}, {"@": None}, {"@": "x"}, {"@": [1]}])
 def test_empty_value(name: str, value: Any, current: dict[str, Any]) -> None:
-    """It fills no gap, and disputes nothing."""
+    """It fills no gap, disputes nothing, and does not hide what stands behind it."""
     current = {key.replace("@", name): item for key, item in current.items()}
 
     assert after(current, {name: value}) == (current, False, set())
+    assert after(current, {name: value, "x": 1}) == (current, False, {"x"})
 
 
 @pytest.mark.parametrize("name", FILLABLE)

@@ -828,6 +828,8 @@ def test_max_entries_and_a_second_id() -> None:
         ({}, {"x": None}, 9, {"x": None}),
         ({}, {"x": [1, "ééé"]}, 13, {"x": [1, "ééé"]}),
         ({}, {"xyz": {}}, 5, {"xyz": {}}),
+        ({}, {"content": []}, 2, {"content": []}),
+        ({"content": []}, {"content": [{"index": 0}]}, 2, {"content": [{}]}),
     ],
 )
 def test_size_and_room(first: dict[str, Any], delta: dict[str, Any], size: int, state: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The reducer as its callers see it: views, the fast path beside the general one, streams that share, bounds."""
 
+import json
 import random
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -161,6 +162,15 @@ SCENARIOS: dict[str, list[Event]] = {
         step("created", "step_1", code("", id="c", outputs=[])),
         *(step_delta(code(index=0, outputs=[{"index": number % 2, "logs": "l"}])) for number in range(5)),
     ],
+    "other members beside text": [
+        step(),
+        message(),
+        arguments("a"),
+        words("b"),
+        step_delta(delta={"metadata": {"k": "v"}, "usage": {"total_tokens": 1}}),
+        message_delta(delta={"metadata": {"k": "v"}}),
+        *(item for _ in range(3) for item in (arguments("a"), words("b"))),
+    ],
     "new entries before others, after a snapshot": [
         step(),
         *(arguments("x", 5) for _ in range(3)),
@@ -281,6 +291,22 @@ def test_views(path: Path, order: str, events: list[Event]) -> None:
     assert len({(change.id, change.revision) for change in changes}) == len(changes)
 
 
+@pytest.mark.parametrize("values", [({"a": 1}, 5), ({"a": 1}, "text", [1], {"b": 2}), (1, True)])
+def test_views_of_a_member_that_changes_its_shape(values: tuple[Any, ...]) -> None:
+    """However often something else takes its place, the first state can still be read."""
+    reducer = Reducer()
+    reducer.apply(step())
+    changes = [
+        change
+        for number in range(3000)
+        for change in reducer.apply(step_delta(delta={"x": values[number % len(values)]}))
+        if change.kind == "step"
+    ]
+
+    assert [wire(change.state)["x"] for change in changes[: len(values)]] == list(values)
+    assert wire(changes[-1].state)["x"] in values
+
+
 @both_paths
 def test_views_of_forgotten_objects(path: Path) -> None:
     """Changes that were handed out keep their states when the table forgets the run, or a step of it."""
@@ -372,6 +398,53 @@ def test_interleaved_on_the_fast_path() -> None:
     assert [change.seq for change in changes] == list(range(1, 37))
     assert [change.revision for change in changes if change.id == "step_2"] == list(range(1, 10))
     assert [change.id for change in changes[4:8]] == ["step_1", "msg_1", "step_1", "msg_1"]
+
+
+@both_paths
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("step_1", 0), ("step_2", 0)),
+        (("step_1", 0), ("step_1", 1)),
+        (("step_1", 1), ("step_2", 12)),
+        (("msg_1", 0), ("msg_2", 0)),
+        (("msg_1", 0), ("msg_1", 1)),
+        (("step_1", 0), ("msg_1", 0)),
+    ],
+)
+def test_turn_by_turn(path: Path, one: tuple[str, int], other: tuple[str, int]) -> None:
+    """However two texts take turns, in one chunk or several, each gets its own, and each change shows it."""
+
+    def fragments(turns: str) -> list[Event]:
+        places = {"a": one, "b": other}
+        make = {"s": arguments, "m": words}
+        return [make[places[turn][0][0]](turn, places[turn][1], places[turn][0]) for turn in turns]
+
+    proc = StreamProcessor()
+    chunks = [
+        "aabb",
+        "aaaa",
+        "aaaaaaaa",
+        "bbbb",
+        "bbbbbbbb",
+        "aaaa",
+        "aabbab",
+        "aabaab",
+        "ab",
+        "ba",
+        "aaaaba",
+        "a",
+        "b",
+        "b",
+    ]
+    changes = [change for turns in chunks for change in path(proc, fragments(turns)) if change.kind != "anomaly"]
+    turns = "".join(chunks)
+    shown = [json.dumps(wire(change.state)) for change in changes]
+
+    assert [change.raw for change in changes] == [item.raw for item in fragments(turns)]
+    assert [change.delta for change in changes] == [Reducer().apply(item)[-1].delta for item in fragments(turns)]
+    for number, turn in enumerate(turns):
+        assert f'"{turn * turns[: number + 1].count(turn)}"' in shown[number]
 
 
 @both_paths
@@ -764,7 +837,11 @@ def listed(status: str = "in_progress", *entries: Any, **members: Any) -> RunSte
 def test_hydrate_unknown_objects() -> None:
     """They are entered as they are."""
     reducer = Reducer()
-    objects = (Run(id="run_1", status="queued"), listed(), Message(id="msg_1", run_id="run_1", status="completed"))
+    objects = (
+        Run(id="run_1", status="queued"),
+        listed(),
+        Message(id="msg_1", run_id="run_2", thread_id="thread_2", status="completed"),
+    )
     changes = [change for obj in objects for change in reducer.hydrate(obj)]
 
     assert [change.event for change in changes] == [
@@ -773,6 +850,11 @@ def test_hydrate_unknown_objects() -> None:
         "thread.message.completed",
     ]
     assert [change.state for change in changes] == [*objects]
+    assert [(change.run_id, change.thread_id) for change in changes] == [
+        ("run_1", None),
+        ("run_1", "thread_1"),
+        ("run_2", "thread_2"),
+    ]
     assert anomalies(changes) == []
 
 
@@ -897,7 +979,8 @@ def test_hydrate_does_not_end_the_stream() -> None:
     """Another run that ended long ago does not make a stream complete that broke off."""
     proc = StreamProcessor()
     proc.feed(sse(run(), step()))
-    proc.hydrate(Run(id="run_0", status="completed"))
+    for _ in range(2):
+        proc.hydrate(Run(id="run_0", status="completed"))
 
     assert anomalies(proc.close()) == ["truncated"]
     assert proc.truncated

@@ -164,6 +164,28 @@ def test_max_steps_per_run() -> None:
     assert members(table, "run_1") == ["step_1", "step_2"]
 
 
+def test_compare() -> None:
+    """A lower epoch of a stream is older once a higher one spoke of the object; another stream never is."""
+    item = record("step", "step_1")
+    item.adopt(("default", 3))
+
+    assert [item.compare(("default", epoch)) for epoch in (1, 2, 3, 4)] == [-2, -1, 0, 1]
+    assert [item.compare(("other", epoch)) for epoch in (1, 9)] == [0, 0]
+
+
+def test_compare_after_other_streams() -> None:
+    """The last few streams are remembered, however often the newest of them speaks."""
+    item = record("step", "step_1")
+    item.adopt(("default", 3))
+    for number in range(16):
+        item.adopt(("other", number))
+    for number in range(14):
+        item.adopt((f"stream {number}", 1))
+
+    assert [item.compare(("default", epoch)) for epoch in (2, 3, 4)] == [-1, 0, 1]
+    assert [item.compare(("other", epoch)) for epoch in (14, 15, 16)] == [-1, 0, 1]
+
+
 def moved(table: Table, item: Record, run_id: str | None) -> list[str]:
     """Give a record another run."""
     before, item.body.run_id = item.body.run_id, run_id

@@ -227,10 +227,11 @@ def test_run_and_thread_of_an_object() -> None:
 
 def test_no_run_for_a_step() -> None:
     """A snapshot that names no run disputes nothing, whatever run the stream is about by then."""
-    stream = Stream(run(), step(), run("created", "run_2"), step("in_progress", run_id=UNSET, thread_id=UNSET))
+    stream = Stream(run(), step(), run("created", "run_2", thread_id="thread_2"))
+    changes = stream.add(step("in_progress", run_id=UNSET, thread_id=UNSET))
 
     assert stream.anomalies == []
-    assert stream.changes[-1].run_id == "run_1"
+    assert [(change.run_id, change.thread_id) for change in changes] == [("run_1", "thread_1")]
 
 
 def test_another_run_for_a_step() -> None:
@@ -802,6 +803,14 @@ def test_provisional_step_learns_its_run() -> None:
     assert stream.reducer.note("step", "step_1") == Note(inferred_status="completed")
 
 
+def test_provisional_step_keeps_its_place() -> None:
+    """It counts from its first delta, so it is the older one when its run grows too large."""
+    stream = Stream(run(), arguments("a"), step("created", "step_2"), step(), limits=Limits(max_steps_per_run=2))
+    stream.add(step("created", "step_3"))
+
+    assert list(stream.reducer.steps) == ["step_2", "step_3"]
+
+
 def test_provisional_step_of_another_run() -> None:
     """The run was a guess of ours, so to learn another one is no conflict."""
     stream = Stream(run(), arguments("a"), step("created", run_id="run_2"), run("completed"))
@@ -1105,6 +1114,11 @@ ODDITIES: list[tuple[list[Event], Event, tuple[str, str, str]]] = [
         [step("created", "step_1", call(5))],
         arguments("a"),
         ("type_conflict", "step_1", "text for arguments, which holds no text"),
+    ),
+    (
+        [message("created", "msg_1", text(5))],
+        words("a"),
+        ("type_conflict", "msg_1", "text for a member, which holds no text"),
     ),
     (
         [step(), step_delta(delta={"metadata": {}})],
