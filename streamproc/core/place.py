@@ -52,7 +52,7 @@ class Place:
         record = self.record
         return record.owner is owner and record.hot.get(self.index) is self
 
-    def learn(self, payload: bytes, fragment: Fragment, decode: FragmentDecoder) -> bool:
+    def learn(self, payload: bytes, fragment: Fragment, decode: FragmentDecoder) -> Around | None:
         """Find out what stands around the text of `payload`, which decoded to `fragment` and belongs here.
 
         The guess is the last spot where the text's JSON could be. It is right if a payload with another string in that
@@ -62,17 +62,17 @@ class Place:
         literal = msgspec.json.encode(fragment.entry.payload.text)
         start = payload.rfind(literal)
         if start < 0:
-            return False
+            return None
         before, after = payload[:start], payload[start + len(literal) :]
         try:
             probe = decode(before + _PROBE_LITERAL + after)
         except FragmentError:
-            return False
+            return None
         entry = probe.entry
         if entry.payload.text != _PROBE or probe.id != fragment.id or entry.index != fragment.entry.index:
-            return False
+            return None
         self.around = Around(before, after)
-        return True
+        return self.around
 
 
 class Places:
@@ -98,11 +98,9 @@ class Places:
                 return place, around
         return None
 
-    def add(self, place: Place) -> None:
+    def add(self, place: Place, around: Around) -> None:
         """Remember a place that learned its `around`."""
-        if place.around is None:
-            return
-        start = place.around.before
+        start = around.before
         if len(start) not in self._lengths:
             if len(self._lengths) >= _MAX_LENGTHS:
                 self._by_start.clear()

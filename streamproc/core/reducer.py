@@ -169,10 +169,13 @@ class Reducer:
             return None
         entry = fragment.entry
         place = record.hot.get(entry.index)
-        if place is None or place.entry is not type(entry) or not place.learn(payload, fragment, decode):
+        if place is None or place.entry is not type(entry):
             return None
-        context.places[name].add(place)
-        return context.places[name].find(payload)
+        around = place.learn(payload, fragment, decode)
+        if around is None:
+            return None
+        context.places[name].add(place, around)
+        return place, around
 
 
 _NO_START: Final = b"\xff"  # nothing in UTF-8 starts like this

@@ -321,7 +321,8 @@ class Turn:
             self._report("status_conflict", "a status comes with a snapshot")
             delta = {name: value for name, value in delta.items() if name != "status"}
         merge = Merge(record.revision + 1, self._limits.max_object_bytes - record.size, self._limits, self._report)
-        merge.into(_tree(record, delta), delta)
+        tree = _tree(record, delta)
+        merge.into(tree, delta)
         record.size += merge.size
         if merge.changed:
             record.body.shaped_at = record.revision + 1
@@ -329,7 +330,7 @@ class Turn:
         if merge.changed or record.note != NO_NOTE or record.revision == 0:
             record.note = NO_NOTE
             self._visible(record)
-        _heat(record, delta)
+        _heat(record, tree, delta)
 
     def _own_type(self, delta: dict[str, Any]) -> dict[str, Any]:
         """Azure puts a tool's type into the details of `tool_calls` steps, where it would make them undecodable."""
@@ -389,11 +390,8 @@ def _tree(record: Record, delta: dict[str, Any]) -> Node:
     return body.tree
 
 
-def _heat(record: Record, delta: dict[str, Any]) -> None:
+def _heat(record: Record, tree: Node, delta: dict[str, Any]) -> None:
     """Remember, for each place this delta touched, the text that its next fragment will extend."""
-    tree = record.body.tree
-    if tree is None:
-        return
     if record.body.kind == "step":
         node = tree.live.get("step_details")
         if not isinstance(node, Node) or node.latest("type") != "tool_calls":

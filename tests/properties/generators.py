@@ -355,6 +355,7 @@ _RUNS: Final = ("run_1", "run_2")
 _STEPS: Final = ("step_1", "step_2", "same")
 _MESSAGES: Final = ("msg_1", "same")
 _OPEN: Final = ("created", "in_progress")
+_MISFITS: Final[Sequence[Json]] = [{}, {"a": 1}, ["x"], 5, "x", "message_creation"]
 _USAGE: Final[Sequence[Json]] = [None, {}, {"total_tokens": 5}]
 
 _SNAPSHOTS: Final[Sequence[Event]] = [
@@ -388,8 +389,12 @@ _DELTAS: Final[Sequence[Event]] = [
     *(step_delta(entry, id=id) for entry, id in product(_ENTRIES, _STEPS)),
     *(step_delta(one, two) for one, two in product(_ENTRIES[:5], _ENTRIES[8:20])),
     *(step_delta(delta=delta) for delta in ({}, {"step_details": None}, {"x": 1}, {"step_details": {"type": "mcp"}})),
+    *(step_delta(delta={"status": status, "completed_at": 1}) for status in ("completed", "failed", "in_progress")),
+    *(step_delta(delta={"step_details": {"type": junk}}) for junk in _MISFITS),
+    *(step_delta({"index": 0, "id": junk, "type": junk, "function": junk}) for junk in _MISFITS),
     *(message_delta(block, id=id) for block, id in product(_BLOCKS, _MESSAGES)),
     *(message_delta(delta=delta) for delta in ({}, {"content": None}, {"role": "user"}, {"content": text("a")})),
+    *(message_delta(delta={"status": status}) for status in ("completed", "incomplete")),
 ]
 _ID_LESS: Final[Sequence[Event]] = [
     *(step_delta(entry, id=None) for entry in _ENTRIES[:8]),

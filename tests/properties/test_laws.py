@@ -512,6 +512,30 @@ def test_a_run_that_ends_marks_what_is_open(first: dict[str, Json], last: dict[s
     assert not proc.anomalies
 
 
+IDENTITY = ("id", "object", "run_id", "thread_id", "created_at", "status")
+
+
+@SOME
+@given(st.lists(st.tuples(st.sampled_from(IDENTITY), JUNKS, st.booleans()), min_size=1))
+def test_a_delta_never_changes_what_an_object_is(said: list[tuple[str, Json, bool]]) -> None:
+    """Its ids and its status are for snapshots to say, and its tool calls keep theirs; of no type does a value help."""
+    made = {"id": "c0", "type": "function", "function": {"name": "f", "arguments": "a"}}
+    first = step("created", "step_1", made, created_at=1)
+    proc = StreamProcessor()
+    proc.feed(sse(run(), first))
+    for name, junk, deep in said:
+        entry = {"index": 0, name: junk, "type": junk}
+        proc.feed(sse(step_delta(entry) if deep else step_delta(delta={name: junk, "step_details": {"type": junk}})))
+    (state,) = map(json.loads, finals(proc)["steps"].values())
+    now = state["step_details"]["tool_calls"][0]
+
+    assert canonical({name: first.data[name] for name in IDENTITY}) == canonical(
+        {name: state[name] for name in IDENTITY}
+    )
+    assert (state["step_details"]["type"], now["id"], now["type"]) == ("tool_calls", "c0", "function")
+    assert now["function"] == made["function"]
+
+
 # --- 6. Continuation: the streams of a run, one after another, give the same states as one stream ---------------------
 
 

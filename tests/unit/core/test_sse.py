@@ -332,6 +332,17 @@ def test_empty_event_line_in_runs_is_message_in_frames() -> None:
     assert parse(b"event: \ndata: 1\n\ndata: 2\n\n") == [("message", b"1"), ("message", b"2")]
 
 
+@pytest.mark.parametrize("end", [b"", b"}", b"1}", b"}]}"])
+def test_what_is_expected_changes_no_frame(end: bytes) -> None:
+    """Whether payloads end like that, or only some of them, or none."""
+    data = b"".join(b"event: a\ndata: {%b}\n\n" % payload for payload in (b"", b"1", b"21", b"[{1}]", b"3"))
+    for chunk in (data, data + b"event: b\ndata: {1}\n\n", b": ping\n\n" + data, data[:20]):
+        parser = SSEParser()
+        parser.expect(b"a", end)
+
+        assert [(frame.event, frame.data) for frame in parser.feed(chunk)] == parse(chunk)
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 

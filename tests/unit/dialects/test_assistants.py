@@ -372,12 +372,13 @@ def test_number_beyond_64_bits_survives() -> None:
 @pytest.mark.parametrize(("levels", "passes"), [(200, True), (201, False)])
 @pytest.mark.parametrize(("left", "right"), [(b'{"a":', b"}"), (b'{"a":[', b"]}")])
 def test_depth_limit(levels: int, passes: bool, left: bytes, right: bytes) -> None:
-    """Up to 200 levels are read, of whatever kind they are."""
+    """Up to 200 levels are read, of whatever kind they are and whatever stands beside them."""
     count, odd = divmod(levels, left.count(b"{") + left.count(b"["))
     payload = b'{"o":' * odd + left * count + b"1" + right * count + b"}" * odd
-    event = decode(payload, "thread.run.created")
+    with_siblings = payload.replace(b"{", b'{"flat":[%b],' % b",".join([b"[]"] * 300), 1)
 
-    assert isinstance(event.data, dict if passes else Anomaly)
+    for text in (payload, with_siblings):
+        assert isinstance(decode(text, "thread.run.created").data, dict if passes else Anomaly)
 
 
 @pytest.mark.parametrize(
