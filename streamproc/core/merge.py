@@ -145,12 +145,12 @@ class Merge:
             rule = rule_for(parent, name) if parent != "*" else "replace"
             if rule == "by_index":
                 self._list(node, name, value, depth)
+            elif rule == "keep" or rule == "tag":
+                self._keep(node, name, value, "type_conflict" if rule == "tag" else "id_conflict")
             elif isinstance(value, dict) and parent != "*" and depth < _MAX_DEPTH:
                 self._object(node, name, value, "*" if rule == "map" else name, depth, known=rule in _KNOWN)
             elif rule == "append" or rule == "name":
                 self._text(node, name, value, whole=rule == "name")
-            elif rule == "keep" or rule == "tag":
-                self._keep(node, name, value, "type_conflict" if rule == "tag" else "id_conflict")
             elif rule in _RECURSING and not isinstance(value, dict) and isinstance(node.latest(name), (dict, Node)):
                 self._report("type_conflict", f"a plain value for {_public(name)}, which is an object")
             elif rule != "whole" or not is_empty(value) or node.latest(name) in (ABSENT, None):

@@ -317,8 +317,9 @@ class Turn:
             context.step_id = self._id
         else:
             context.message_id = self._id
-        if not is_empty(delta.get("status")):
-            self._report("status_conflict", "a status comes with a snapshot")
+        if "status" in delta:
+            if not is_empty(delta["status"]):
+                self._report("status_conflict", "a status comes with a snapshot")
             delta = {name: value for name, value in delta.items() if name != "status"}
         merge = Merge(record.revision + 1, self._limits.max_object_bytes - record.size, self._limits, self._report)
         tree = _tree(record, delta)

@@ -119,6 +119,7 @@ def compare(client: OpenAI, proc: StreamProcessor, blocks: list[bytes]) -> int:
     return compared
 
 
+@pytest.mark.slow
 @SOME
 @given(script=scripts(azure=False))
 def test_well_formed_runs(client: OpenAI, script: Script) -> None:
@@ -130,6 +131,7 @@ def test_well_formed_runs(client: OpenAI, script: Script) -> None:
         compare(client, proc, [sse(item) for item in stream])
 
 
+@pytest.mark.slow
 def test_well_formed_recordings(client: OpenAI, corpus: Path) -> None:
     """All recordings of real servers that are whole: 20 of the 33."""
     compared = [

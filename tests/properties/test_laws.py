@@ -150,7 +150,7 @@ DETAILS = st.sampled_from(
         {"type": "x_details", "x": 1},
     ]
 )
-FINGERS = st.sampled_from(
+PREPARATIONS = st.sampled_from(
     [
         step("created", "step_f"),
         step("in_progress", "step_f", step_details=UNSET),
@@ -165,7 +165,7 @@ FINGERS = st.sampled_from(
 
 @MANY
 @given(
-    st.lists(FINGERS, max_size=8),
+    st.lists(PREPARATIONS, max_size=8),
     st.lists(EVENTS, max_size=4),
     MEMBERS,
     DETAILS,
