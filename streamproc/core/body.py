@@ -81,7 +81,7 @@ class Body:
 class _Latest:
     """The state that was built last, and the texts in it that may have grown since."""
 
-    __slots__ = ("_growing", "_state", "_texts", "is_complete", "shaped_at")
+    __slots__ = ("_growing", "_spine", "_spine_of", "_state", "_texts", "is_complete", "shaped_at")
 
     def __init__(self, shaped_at: int, state: WireObject, is_complete: bool, growing: list[Growing], rev: int) -> None:
         self.shaped_at = shaped_at
@@ -89,16 +89,37 @@ class _Latest:
         self._state = state
         self._growing = [(path, text) for path, text in growing if _find(state, path) == text.at(rev)]
         self._texts = [text.at(rev) for _, text in self._growing]
+        self._spine: list[tuple[str | int, Any]] = []  # from the object that holds a text up to the state itself
+        self._spine_of = -1  # position of that text
 
     def at(self, rev: int) -> WireObject:
-        state, texts = self._state, self._texts
-        for position, (path, buffer) in enumerate(self._growing):
+        texts = self._texts
+        for position, (_, buffer) in enumerate(self._growing):
             text = buffer.at(rev)
             if text is not texts[position]:
                 texts[position] = text
-                state = _exchange(state, path, text)
-        self._state = state
-        return state
+                self._exchange(position, text)
+        return self._state
+
+    def _exchange(self, position: int, text: str) -> None:
+        """Make a new state with another text, which shares all else with the old one."""
+        if position != self._spine_of:
+            self._spine_of = position
+            self._spine = _spine(self._state, self._growing[position][0])
+        spine = self._spine
+        new: Any = text
+        copy: Any
+        for depth, (name, old) in enumerate(spine):
+            if type(name) is int:
+                copy = (new,) if len(old) == 1 else (*old[:name], new, *old[name + 1 :])
+            elif isinstance(old, dict):
+                copy = type(old)({**old, name: new})
+            else:
+                copy = old.__copy__()
+                force_setattr(copy, name, new)  # type: ignore[arg-type]
+            spine[depth] = name, copy
+            new = copy
+        self._state = new
 
 
 _MISSING: Final = object()
@@ -107,31 +128,20 @@ _MISSING: Final = object()
 def _find(obj: Any, path: tuple[str | int, ...]) -> Any:
     """What stands at a path of member names and positions; _MISSING if the struct has no such member."""
     for name in path:
-        if isinstance(name, int):
-            obj = obj[name] if isinstance(obj, tuple) and name < len(obj) else _MISSING
-        elif isinstance(obj, dict):
-            obj = obj.get(name, _MISSING)
-        else:
-            obj = getattr(obj, name, _MISSING)
+        obj = _member(obj, name)
     return obj
 
 
-def _exchange(state: Any, path: tuple[str | int, ...], text: str) -> Any:
-    """A copy of `state` with another text at the end of `path`, sharing everything beside the path."""
-    spine: list[Any] = []
-    obj = state
+def _spine(obj: Any, path: tuple[str | int, ...]) -> list[tuple[str | int, Any]]:
+    """The objects along a path, innermost first, each with the name of the next one in it."""
+    spine: list[tuple[str | int, Any]] = []
     for name in path:
-        spine.append(obj)
-        obj = obj[name] if type(name) is int or isinstance(obj, dict) else getattr(obj, name)  # type: ignore[arg-type]
-    new: Any = text
-    for name in reversed(path):
-        old = spine.pop()
-        if type(name) is int:
-            new = (new,) if len(old) == 1 else (*old[:name], new, *old[name + 1 :])
-        elif isinstance(old, dict):
-            new = type(old)({**old, name: new})
-        else:
-            copy = old.__copy__()
-            force_setattr(copy, name, new)  # type: ignore[arg-type]
-            new = copy
-    return new
+        spine.insert(0, (name, obj))
+        obj = _member(obj, name)
+    return spine
+
+
+def _member(obj: Any, name: str | int) -> Any:
+    if isinstance(name, int):
+        return obj[name] if isinstance(obj, tuple) and name < len(obj) else _MISSING
+    return obj.get(name, _MISSING) if isinstance(obj, dict) else getattr(obj, name, _MISSING)

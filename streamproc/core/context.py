@@ -10,8 +10,8 @@ from streamproc.core.place import Places
 __all__ = ["StreamContext"]
 
 
-def no_places() -> dict[str, Places]:
-    return {STEP_DELTA: Places(), MESSAGE_DELTA: Places()}
+def no_places() -> dict[bytes, Places]:
+    return {name.encode(): Places(name) for name in (STEP_DELTA, MESSAGE_DELTA)}
 
 
 @dataclass(slots=True)
@@ -22,9 +22,7 @@ class StreamContext:
     seq: int = 0  # of the last change
     run_id: str | None = None  # the run that the stream is about now
     thread_id: str | None = None
-    step_id: str = ""  # the last step and message seen: where a delta without an id belongs
-    message_id: str = ""
-    places: dict[str, Places] = field(default_factory=no_places)  # per name of a delta event
+    places: dict[bytes, Places] = field(default_factory=no_places)  # per name of a delta event on the wire
     done: bool = False  # `done` or the end was seen; more frames need `open()`
     ended: bool = False  # the last run status seen, or an error, ends a stream
     anomalies: Counter[str] = field(default_factory=Counter)
@@ -53,4 +51,5 @@ class StreamContext:
             self.places = no_places()
             self.seq = 0
         self.done = self.ended = False
-        self.step_id = self.message_id = ""
+        for places in self.places.values():
+            places.object_id = ""

@@ -66,4 +66,4 @@ def hot_decoders(dialect: Dialect) -> Hot:
     most deltas without making frames and events of them.
     """
     fragments: Mapping[str, FragmentDecoder] = getattr(dialect, "fragments", {})
-    return {name.encode(): (name, decode) for name, decode in fragments.items()}
+    return {name.encode(): decode for name, decode in fragments.items()}

@@ -94,12 +94,12 @@ class MessageFragment(_Exact, frozen=True):
         return self.delta.entries[0]
 
 
-ENTRIES: Final[dict[str, tuple[type[Struct], str, str]]] = {
-    "function": (FunctionEntry, "function", "arguments"),
-    "code_interpreter": (CodeInterpreterEntry, "code_interpreter", "input"),
-    "text": (TextEntry, "text", "value"),
+ENTRIES: Final[dict[type[Struct], tuple[str, str, str]]] = {
+    FunctionEntry: ("function", "function", "arguments"),
+    CodeInterpreterEntry: ("code_interpreter", "code_interpreter", "input"),
+    TextEntry: ("text", "text", "value"),
 }
-"""Type of a tool call or content block -> the struct of its fragments, its member that grows, and the text therein."""
+"""The entry of a fragment -> its type, the member that grows, and the text therein."""
 
 Fragment: TypeAlias = StepFragment | MessageFragment
 FragmentDecoder: TypeAlias = Callable[[bytes], Fragment]

@@ -24,7 +24,7 @@ import msgspec
 
 from streamproc.core.anomalies import AnomalyKind
 from streamproc.core.limits import Limits
-from streamproc.core.tree import ABSENT, Cell, Node, Slots, TextBuffer
+from streamproc.core.tree import ABSENT, Cell, Grown, Node, Slots, TextBuffer
 
 __all__ = ["RULES", "Merge", "Report", "Rule", "is_empty", "rule_for"]
 
@@ -97,20 +97,18 @@ _SCALAR, _CONTAINER = 8, 2  # what a number and an empty object or list count fo
 _MAX_DEPTH: Final = 32  # members nested deeper replace as a whole
 
 
-# member -> the objects (by the member they are) in which a rule of its own holds
-_QUALIFIED: Final[dict[str, dict[str, Rule]]] = {}
+# the object (by the member it is) -> the rules of its members, where it has rules of its own
+_PLAIN: Final[dict[str, Rule]] = {name: rule for name, rule in RULES.items() if "." not in name}
+_RULES_IN: Final[dict[str, dict[str, Rule]]] = {"*": {}}  # in a map every value replaces the one before
 for _rule in RULES:
     if "." in _rule:
         _parent, _, _name = _rule.partition(".")
-        _QUALIFIED.setdefault(_name, {})[_parent] = RULES[_rule]
+        _RULES_IN.setdefault(_parent, dict(_PLAIN))[_name] = RULES[_rule]
 
 
 def rule_for(parent: str, name: str) -> Rule:
     """Return the rule for member `name` of an object that is itself the member `parent`."""
-    qualified = _QUALIFIED.get(name)
-    if qualified is not None and parent in qualified:
-        return qualified[parent]
-    return RULES.get(name, "replace")
+    return _RULES_IN.get(parent, _PLAIN).get(name, "replace")
 
 
 def is_empty(value: object) -> bool:
@@ -138,11 +136,12 @@ class Merge:
 
     def into(self, node: Node, delta: Mapping[str, Any], parent: str = "", depth: int = 0) -> None:
         """Merge the members of `delta` into `node`, which stands under the name `parent`."""
+        rules = _RULES_IN.get(parent, _PLAIN)
         for name, value in delta.items():
             if value is None:
                 self._null(node, name)
                 continue
-            rule = rule_for(parent, name) if parent != "*" else "replace"
+            rule = rules.get(name, "replace")
             if rule == "by_index":
                 self._list(node, name, value, depth)
             elif rule == "keep" or rule == "tag":
@@ -170,20 +169,18 @@ class Merge:
         if current is ABSENT or current is None:
             if whole:
                 self._put(node, name, value)
-            elif self._fits(len(value)):
-                node.live[name] = TextBuffer(value, self._rev, node.replaced(name))
-                self._grew(len(value))
+            elif self._grow(len(value)):
+                node.members[name] = TextBuffer(value, self._rev, node.replaced(name))
         elif not isinstance(current, (str, TextBuffer)):
             self._report("type_conflict", f"text for {_public(name)}, which holds no text")
-        elif value and not (whole and _same(current, value)) and self._fits(len(value)):
+        elif value and not (whole and _same(current, value)) and self._grow(len(value)):
             if isinstance(current, str):
-                current = node.live[name] = TextBuffer(current, *node.standing(name))
+                current = node.members[name] = TextBuffer(current, *node.standing(name))
             current.append(value, self._rev)
-            self._grew(len(value))
 
     def _keep(self, node: Node, name: str, value: Any, conflict: AnomalyKind) -> None:
         current = node.latest(name)
-        if is_empty(current):
+        if current is ABSENT or is_empty(current):
             if current != value:
                 self._put(node, name, value)
         elif not _same(current, value):
@@ -195,38 +192,36 @@ class Merge:
             self._put(node, name, value)
 
     def _object(self, node: Node, name: str, value: dict[str, Any], parent: str, depth: int, *, known: bool) -> None:
-        child = node.live.get(name)
+        child = node.members.get(name)
         if not isinstance(child, Node):
             current = node.latest(name)
             if isinstance(current, dict):
                 child = Node(current, *node.standing(name))
             elif is_empty(current) or not known:
-                if not self._fits(len(name) + _CONTAINER):
+                if not self._grow(len(name) + _CONTAINER):
                     return
                 child = Node({}, self._rev, node.replaced(name))
-                self._grew(len(name) + _CONTAINER)
             else:
                 self._report("type_conflict", f"an object for {_public(name)}, which holds none")
                 return
-            node.live[name] = child
+            node.members[name] = child
         self.into(child, value, parent, depth + 1)
 
     def _list(self, node: Node, name: str, value: Any, depth: int) -> None:
         items = value if isinstance(value, list) else [value]  # one server sends a lone object for a list of one
-        slots = node.live.get(name)
+        slots = node.members.get(name)
         if not isinstance(slots, Slots):
             current = node.latest(name)
             if isinstance(current, list):
                 slots = Slots(current, *node.standing(name))
             elif is_empty(current):
-                if not self._fits(_CONTAINER):
+                if not self._grow(_CONTAINER):
                     return
                 slots = Slots([], self._rev, node.replaced(name))
-                self._grew(_CONTAINER)
             else:
                 self._report("type_conflict", f"a list for {name}, which holds none")
                 return
-            node.live[name] = slots
+            node.members[name] = slots
         for item in items:
             if not isinstance(item, dict):
                 self._report("type_conflict", f"an entry of {name} is no object")
@@ -241,21 +236,17 @@ class Merge:
         """Find the index at which `item` belongs; None when it is refused."""
         raw = item.get("index", ABSENT)
         item_id = item.get("id")
-        by_id = slots.ids.get(item_id) if isinstance(item_id, str) else None
+        by_id = slots.index_of(item_id)
         if type(raw) is not int or raw < 0:
             if raw is not ABSENT:
                 self._report("index_invalid", f"an index of {name} is {type(raw).__name__} or negative")
             if by_id is not None:
                 return by_id
-            if (
-                alone
-                and len(slots.order) <= 1
-                and not self._other_id(slots, slots.order[0] if slots.order else 0, item_id)
-            ):
-                return slots.order[0] if slots.order else 0
+            if alone and len(slots.entries) <= 1 and not self._other_id(slots, slots.first(), item_id):
+                return slots.first()
             if raw is ABSENT:
                 self._report("index_invalid", f"no index in {name}, and no id that tells the entry")
-            return slots.order[-1] + 1 if slots.order else 0
+            return slots.last() + 1
         if by_id is not None:
             if slots.moved.get(raw, raw) != by_id:
                 self._report("id_conflict", f"index {raw} of {name} holds another id; placed by id at {by_id}")
@@ -263,10 +254,9 @@ class Merge:
         index = slots.moved.get(raw, raw)
         if self._other_id(slots, index, item_id):
             # A new id for a place that is taken is another call, never a continuation of the first.
-            index = slots.order[-1] + 1
-            slots.moved[raw] = index
+            index = slots.move(raw)
             self._report("id_conflict", f"index {raw} of {name} holds another id; placed at {index}")
-        reach = slots.order[-1] if slots.order else -1
+        reach = slots.last()
         if index > reach + self._limits.max_index_gap:
             self._report("index_gap", f"index {min(index, 2**53)} of {name} is too far beyond {reach}")
             return None
@@ -283,14 +273,13 @@ class Merge:
     def _entry(self, slots: Slots, index: int, item: dict[str, Any], name: str, depth: int) -> None:
         entry = slots.entries.get(index)
         if entry is None:
-            if len(slots.order) >= self._limits.max_entries:
+            if len(slots.entries) >= self._limits.max_entries:
                 self._report("limit", f"more than {self._limits.max_entries} entries in {name}")
                 return
-            if not self._fits(_CONTAINER):
+            if not self._grow(_CONTAINER):
                 return
             entry = Node({}, self._rev)
             slots.add(index, entry)
-            self._grew(_CONTAINER)
         elif not isinstance(entry, Node):
             self._report("type_conflict", f"entry {index} of {name} is no object")
             return
@@ -303,27 +292,25 @@ class Merge:
 
     def _put(self, node: Node, name: str, value: Any) -> None:
         """Give a member a new value."""
-        size = _size(value) + (len(name) if node.latest(name) is ABSENT else 0)
-        if not self._fits(size):
+        now = node.replaced(name)
+        if not self._grow(_size(value) + (len(name) if now is ABSENT else 0)):
             return
-        if node.born == self._rev and name not in node.live:
-            node.static[name] = value  # nobody can have seen the node without it
+        if node.born == self._rev and not isinstance(now, Grown):
+            node.members[name] = value  # nobody can have seen the node without it
+        elif isinstance(now, Cell):
+            now.set(value, self._rev)
         else:
-            cell = node.live.get(name)
-            if not isinstance(cell, Cell):
-                cell = node.live[name] = Cell(node.replaced(name))
+            cell = node.members[name] = Cell(now)
             cell.set(value, self._rev)
-        self._grew(size)
 
-    def _fits(self, size: int) -> bool:
+    def _grow(self, size: int) -> bool:
+        """Make room for that many characters more; False when there is none."""
         if self.size + size > self._room:
             self._report("limit", f"{size} more characters would pass {self._limits.max_object_bytes} in one object")
             return False
-        return True
-
-    def _grew(self, size: int) -> None:
         self.size += size
         self.changed = True
+        return True
 
 
 def _public(name: str) -> str:

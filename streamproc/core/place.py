@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from streamproc.core.fragments import Fragment, FragmentDecoder, FragmentError
-from streamproc.core.tree import TextBuffer
+from streamproc.core.fragments import ENTRIES, Fragment, FragmentDecoder, FragmentError
+from streamproc.core.tree import Node, Slots, TextBuffer
 
 if TYPE_CHECKING:
     from streamproc.core.table import Record
 
-__all__ = ["Around", "Place", "Places", "decode_text"]
+__all__ = ["Around", "Place", "Places", "decode_text", "growing_text", "learn_around"]
 
 decode_text: Final = msgspec.json.Decoder(str).decode
 
@@ -33,46 +33,76 @@ class Around(NamedTuple):
 
 
 class Place:
-    """Where a text fragment goes: a buffer, and what payloads for it look like.
+    """Where a text fragment goes: a text of an object, and what payloads for it look like.
 
-    `record.hot` holds the places of a record by index, for as long as only plain fragments can be expected there.
+    It stays true for as long as nothing but fragments comes for the object; `is_open` looks again when anything did.
     """
 
-    __slots__ = ("around", "buffer", "entry", "index", "record")
+    __slots__ = ("_entry", "_index", "after", "around", "before", "buffer", "follower", "record", "touched")
 
-    def __init__(self, record: "Record", index: int, buffer: TextBuffer, entry: type[Struct]) -> None:
+    def __init__(self, record: "Record", buffer: TextBuffer, index: int, entry: type[Struct], around: Around) -> None:
         self.record = record
-        self.index = index
         self.buffer = buffer
-        self.entry = entry  # the struct of its fragments, see fragments.py
-        self.around: Around | None = None  # until a payload taught it
+        self.around = around
+        self.before, self.after = around
+        self.follower: Place | None = None
+        self._index = index
+        self._entry = entry  # the struct of its fragments, see fragments.py
+        self.touched = record.touched  # when it was last looked at
 
     def is_open(self, owner: tuple[str, int]) -> bool:
-        """Whether a fragment from this stream may be appended without looking further."""
-        record = self.record
-        return record.owner is owner and record.hot.get(self.index) is self
+        """Whether a fragment from this stream may be appended as it is."""
+        if self.touched != self.record.touched:
+            buffer = growing_text(self.record, owner, self._index, self._entry)
+            if buffer is None:
+                return False
+            self.buffer = buffer
+            self.touched = self.record.touched
+        return True
 
-    def learn(self, payload: bytes, fragment: Fragment, decode: FragmentDecoder) -> Around | None:
-        """Find out what stands around the text of `payload`, which decoded to `fragment` and belongs here.
 
-        The guess is the last spot where the text's JSON could be. It is right if a payload with another string in that
-        spot decodes to the same fragment with that string: then the spot is the value itself, and any string may stand
-        there. A text that the server spells with other escapes is not found; another payload may teach it then.
-        """
-        literal = msgspec.json.encode(fragment.entry.payload.text)
-        start = payload.rfind(literal)
-        if start < 0:
+def growing_text(record: "Record", owner: tuple[str, int], index: int, entry: type[Struct]) -> TextBuffer | None:
+    """The text that a fragment from this stream extends; None when the general rules must see the fragment."""
+    tree = record.body.tree
+    if tree is None or not record.takes_fragments(owner):
+        return None
+    type_name, payload_name, text_name = ENTRIES[entry]
+    slots: object
+    if record.body.kind == "step":
+        details = tree.members.get("step_details")
+        if not isinstance(details, Node) or details.latest("type") != "tool_calls":
             return None
-        before, after = payload[:start], payload[start + len(literal) :]
-        try:
-            probe = decode(before + _PROBE_LITERAL + after)
-        except FragmentError:
-            return None
-        entry = probe.entry
-        if entry.payload.text != _PROBE or probe.id != fragment.id or entry.index != fragment.entry.index:
-            return None
-        self.around = Around(before, after)
-        return self.around
+        slots = details.members.get("tool_calls")
+    else:
+        slots = tree.members.get("content")
+    found = slots.entries.get(slots.moved.get(index, index)) if isinstance(slots, Slots) else None
+    if not isinstance(found, Node) or found.latest("type") != type_name:
+        return None
+    payload = found.members.get(payload_name)
+    text = payload.members.get(text_name) if isinstance(payload, Node) else None
+    return text if isinstance(text, TextBuffer) else None
+
+
+def learn_around(payload: bytes, fragment: Fragment, decode: FragmentDecoder) -> Around | None:
+    """Find out what stands around the text of `payload`, which decoded to `fragment`.
+
+    The guess is the last spot where the text's JSON could be. It is right if a payload with another string in that spot
+    decodes to the same fragment with that string: then the spot is the value itself, and any string may stand there. A
+    text that the server spells with other escapes is not found; another payload may teach it then.
+    """
+    literal = msgspec.json.encode(fragment.entry.payload.text)
+    start = payload.rfind(literal)
+    if start < 0:
+        return None
+    before, after = payload[:start], payload[start + len(literal) :]
+    try:
+        probe = decode(before + _PROBE_LITERAL + after)
+    except FragmentError:
+        return None
+    entry = probe.entry
+    if entry.payload.text != _PROBE or probe.id != fragment.id or entry.index != fragment.entry.index:
+        return None
+    return Around(before, after)
 
 
 class Places:
@@ -81,26 +111,26 @@ class Places:
     Bounded: it forgets all of them and learns them again.
     """
 
-    __slots__ = ("_by_start", "_lengths", "last", "steady")
+    __slots__ = ("_by_start", "_lengths", "event", "last", "object_id")
 
-    def __init__(self) -> None:
+    def __init__(self, event: str) -> None:
+        self.event = event
+        self.object_id = ""  # of the last step or message seen: where a delta without an id belongs
         self.last: Place | None = None  # of the last text fragment
-        self.steady: Place | None = None  # the same, when the fragment before was for it too
         self._by_start: dict[bytes, Place] = {}
         self._lengths: tuple[int, ...] = ()  # of the starts; few, since ids and indexes are of few lengths
 
-    def find(self, payload: bytes, end: bytes = b"") -> tuple[Place, Around] | None:
-        """The place whose payloads look like this one, which lacks its `end`; and how they look."""
+    def find(self, payload: bytes, end: bytes = b"") -> Place | None:
+        """The place whose payloads look like this one, which lacks its `end`."""
         for length in self._lengths:
             place = self._by_start.get(payload[:length])
-            around = place and place.around
-            if place and around and (around.after == end if end else payload.endswith(around.after)):
-                return place, around
+            if place is not None and (place.after == end if end else payload.endswith(place.after)):
+                return place
         return None
 
-    def add(self, place: Place, around: Around) -> None:
-        """Remember a place that learned its `around`."""
-        start = around.before
+    def add(self, place: Place) -> None:
+        """Remember a place."""
+        start = place.before
         if len(start) not in self._lengths:
             if len(self._lengths) >= _MAX_LENGTHS:
                 self._by_start.clear()

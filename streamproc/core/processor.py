@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from msgspec import Struct
+
 from streamproc.core.change import Change
 from streamproc.core.context import StreamContext
 from streamproc.core.dialect import Dialect, DialectFactory, dialect_factory, hot_decoders
 from streamproc.core.fragments import FragmentDecoder
 from streamproc.core.limits import Limits
+from streamproc.core.place import Place, Places
 from streamproc.core.reducer import Reducer
 from streamproc.core.sse import Frame, SSEParser, make_frame
 from streamproc.errors import LimitExceeded
@@ -57,6 +60,7 @@ class StreamProcessor:
         self._new_dialect = _factory(dialect)
         self.reducer = reducer or Reducer(limits)
         self._limits = limits or self.reducer.limits
+        self._max_line = self._limits.max_line_bytes
         self._context = StreamContext.named(stream, epoch)
         self._closed: bool  # `close` was called, and no `open` since
         self._failed: bool  # a LimitExceeded was raised
@@ -69,9 +73,22 @@ class StreamProcessor:
             LimitExceeded: a line or frame is longer than `Limits` allows. Changes of the frames before it are returned
                 first; then every call raises the same error until `open`.
         """
+        lone = self._lone
+        if (
+            lone is not None  # the commonest chunk of all is one event for the text that grows
+            and data.startswith(lone.opening)
+            and data.endswith(lone.closing)
+            and lone.place is lone.places.last
+            and self._parser.idle
+            and len(data) <= self._max_line
+        ):
+            # If this is a text, it is JSON without a line end, and the chunk was one event indeed.
+            change = self.reducer.append(lone.places, data[lone.start : lone.stop], self._context)
+            if change is not None:
+                return [change]
+        changes: list[Change] = []
         if self._closed and data:  # `open` was forgotten: the reducer will say so
             self._start()
-        changes: list[Change] = []
         try:
             found = self._parser.split(data)
         except LimitExceeded:
@@ -82,19 +99,19 @@ class StreamProcessor:
                 self._frame(item, changes)
                 continue
             name, payloads, end = item
-            hot = self._hot.get(name)
-            if hot is None:
+            decode = self._hot.get(name)
+            if decode is None or name is None:
                 for payload in payloads:
                     self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
-            elif end:
+                continue
+            places = self._context.places[name]
+            if end:
                 pending = iter(payloads)
-                while (piece := self.reducer.extend(hot[0], pending, end, self._context, changes)) is not None:
-                    self._fragments(name, hot, iter((piece + end,)), changes)
+                while (piece := self.reducer.extend(places, pending, end, self._context, changes)) is not None:
+                    self._fragments(name, places, decode, iter((piece + end,)), changes)
             else:
-                self._fragments(name, hot, iter(payloads), changes)
-                place = self._context.places[hot[0]].steady
-                if place is not None and place.around is not None:
-                    self._parser.expect(name, place.around.after)
+                self._fragments(name, places, decode, iter(payloads), changes)
+            self._expect(name, places)
         return changes
 
     def close(self) -> list[Change]:
@@ -178,21 +195,44 @@ class StreamProcessor:
         self._parser = SSEParser(self._limits)
         self._dialect = self._new_dialect()
         self._hot = hot_decoders(self._dialect)
+        self._lone: _Lone | None = None
+        self._recent: Place | None = None  # of the last text fragment
         self.truncated = False
         self._failed = False
         self._closed = False
 
+    def _expect(self, name: bytes, places: Places) -> None:
+        """Look for more fragments like the last one, above all when the one before was for the same place."""
+        place = places.last
+        if place is not None:
+            self._parser.expect(name, place.after)
+            if place is self._recent and (self._lone is None or self._lone.place is not place):
+                opening, closing = b"event: " + name + b"\ndata: " + place.before, place.after + b"\n\n"
+                self._lone = _Lone(opening, closing, len(opening), -len(closing), places, place)
+            self._recent = place
+
     def _fragments(
-        self, name: bytes | None, hot: tuple[str, FragmentDecoder], payloads: Iterator[bytes], changes: list[Change]
+        self, name: bytes, places: Places, decode: FragmentDecoder, payloads: Iterator[bytes], changes: list[Change]
     ) -> None:
         """Process payloads that most likely are text fragments."""
-        event, decode = hot
-        while (payload := self.reducer.apply_fragments(event, decode, payloads, self._context, changes)) is not None:
+        apply = self.reducer.apply_fragments
+        while (payload := apply(places, decode, payloads, self._context, changes)) is not None:
             self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
 
     def _frame(self, frame: Frame, changes: list[Change]) -> None:
         for event in self._dialect.decode(frame):
             changes += self.reducer.apply(event, self._context)
+
+
+class _Lone(Struct, frozen=True):
+    """How a chunk that is one event for the text that grows begins and ends."""
+
+    opening: bytes
+    closing: bytes
+    start: int  # of what is between
+    stop: int
+    places: Places
+    place: Place
 
 
 def _factory(dialect: str | Dialect | DialectFactory) -> DialectFactory:

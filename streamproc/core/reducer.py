@@ -16,9 +16,8 @@ from streamproc.core.context import StreamContext
 from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
-from streamproc.core.place import Around, Place, decode_text
+from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around
 from streamproc.core.table import States, Table
-from streamproc.core.tree import COMPACT_AT
 from streamproc.core.turn import TRUNCATED, Turn
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -26,8 +25,8 @@ from streamproc.model.run_step import RunStep
 
 __all__ = ["Hot", "Reducer"]
 
-Hot: TypeAlias = Mapping[bytes | None, tuple[str, FragmentDecoder]]
-"""Event name on the wire -> its name as text, and the decoder of its fragments."""
+Hot: TypeAlias = Mapping[bytes | None, FragmentDecoder]
+"""Event name on the wire -> the decoder of its fragments."""
 
 
 class Reducer:
@@ -39,6 +38,7 @@ class Reducer:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        self._max_size = self.limits.max_object_bytes
         self._table = Table(self.limits)
         self._steps = self._table.records["step"]
         self._messages = self._table.records["message"]
@@ -83,99 +83,130 @@ class Reducer:
     # -- the fast path --------------------------------------------------------------------------------------------
 
     def apply_fragments(
-        self, name: str, decode: FragmentDecoder, payloads: Iterator[bytes], context: StreamContext, out: list[Change]
+        self,
+        places: Places,
+        decode: FragmentDecoder,
+        payloads: Iterator[bytes],
+        context: StreamContext,
+        out: list[Change],
     ) -> bytes | None:
-        """Merge text fragments, all payloads of event `name`, for as long as they are just that.
+        """Merge text fragments, all payloads of the event of `places`, for as long as they are just that.
 
         The changes go to `out`. Returns the first payload that is anything else, untouched, for `apply`; None when all
         were merged. All that could make a difference is looked at here, is excluded by the shape of a fragment, or has
-        emptied `record.hot`: the object ended or is marked, the place is new, of another type or was moved.
-
-        When the last fragments were for one place, that is the `steady` one of `context.places`: see `extend`.
+        touched the record: the object ended or is marked, the place is new, of another type or was moved.
         """
-        places = context.places[name]
         for payload in payloads:
-            found = None if context.done else places.find(payload)
-            if found is None or not found[0].is_open(context.owner):
-                found = None if context.done else self._learn(name, decode, payload, context)
-                if found is None:
+            place = None if context.done else places.find(payload)
+            if place is None or not place.is_open(context.owner):
+                place = None if context.done else self._learn(places, decode, payload, context)
+                if place is None:
                     return payload
-            place, around = found
-            places.steady, places.last = place if place is places.last else None, place
-            if self.extend(name, iter((payload[: -len(around.after)],)), around.after, context, out) is not None:
+            places.last = place
+            change = self.append(places, payload[len(place.before) : -len(place.after)], context)
+            if change is None:
                 return payload
+            out.append(change)
         return None
 
+    def append(self, places: Places, literal: bytes, context: StreamContext) -> Change | None:
+        """Merge one text fragment, given as the JSON of its text, for the `last` of `places`.
+
+        Returns None when it is no text after all, or nothing that can be merged here.
+        """
+        place = places.last
+        if place is None or context.done:
+            return None
+        record = place.record
+        if place.touched != record.touched and not place.is_open(context.owner):
+            return None
+        try:
+            text = decode_text(literal)
+        except FragmentError:
+            return None
+        size = record.size + len(text)
+        if not text or size > self._max_size:
+            return None
+        revision = record.revision + 1
+        place.buffer.append(text, revision)
+        record.revision, record.size = revision, size
+        body, seq = record.body, context.seq + 1
+        context.seq, places.object_id = seq, body.id
+        return Change(context.origin, seq, places.event, body, revision, None, literal, NO_NOTE, place.around)
+
     def extend(
-        self, name: str, pieces: Iterator[bytes], end: bytes, context: StreamContext, out: list[Change]
+        self, places: Places, pieces: Iterator[bytes], end: bytes, context: StreamContext, out: list[Change]
     ) -> bytes | None:
         """As `apply_fragments`, for payloads that all have the same `end`, given without it.
 
         Returns the first piece that is no text for a place known by its looks.
         """
-        places, owner = context.places[name], context.owner
         place = places.last
-        if context.done or place is None or place.around is None or not place.is_open(owner):
+        if place is None or context.done:
             return next(pieces, None)
-        origin, seq, limit, append = context.origin, context.seq, self.limits.max_object_bytes, out.append
-        around, record, buffer = place.around, place.record, place.buffer
-        start = around.before if around.after == end else _NO_START
-        for piece in pieces:
-            literal = piece.removeprefix(start)
-            if literal is piece:  # the place before does not start like this
-                found = places.find(piece, end)
-                if found is None or not found[0].is_open(owner):
-                    break
-                place, around = found
-                start, record, buffer = around.before, place.record, place.buffer
-                literal = piece[len(start) :]
-            try:
+        record = place.record
+        if place.touched != record.touched and not place.is_open(context.owner):
+            return next(pieces, None)
+        name, origin, seq, limit = places.event, context.origin, context.seq, self._max_size
+        around, start = place.around, place.before if place.after is end or place.after == end else _NO_START
+        body, buffer, revision, size = record.body, place.buffer, record.revision, record.size
+        since = revision  # as of which `buffer` knows of its fragments
+        piece: bytes | None = None
+        try:
+            for piece in pieces:
+                literal = piece.removeprefix(start)
+                if literal is piece:  # the place before does not start like this
+                    found = place.follower
+                    if found is not None:
+                        literal = piece.removeprefix(found.before)
+                    if found is None or literal is piece or found.after != end:
+                        found = place.follower = places.find(piece, end)
+                        if found is None:
+                            return piece
+                        literal = piece[len(found.before) :]
+                    if found.touched != found.record.touched and not found.is_open(context.owner):
+                        return piece
+                    if revision != since:
+                        buffer.grew(since + 1, revision)
+                    if found.record is not record:
+                        record.revision, record.size = revision, size
+                        record = found.record
+                        body, revision, size = record.body, record.revision, record.size
+                    place, buffer, around, start, since = found, found.buffer, found.around, found.before, revision
                 text = decode_text(literal)
-            except FragmentError:
-                break
-            size = record.size + len(text)
-            if not text or size > limit:
-                break
-            record.size = size
-            record.revision = revision = record.revision + 1
-            parts = buffer.parts
-            parts.append(text)
-            buffer.revs.append(revision)
-            if len(parts) >= COMPACT_AT:
-                buffer.compact()
-            seq += 1
-            append(Change(origin, seq, name, record.body, revision, None, literal, NO_NOTE, around))
-        else:
-            piece = None
-        if seq != context.seq:
-            context.seq = seq
-            places.last = place
-            if name is STEP_DELTA:
-                context.step_id = record.body.id
-            else:
-                context.message_id = record.body.id
-        return piece
+                length = len(text)
+                if not length or size + length > limit:
+                    return piece
+                buffer.parts.append(text)
+                size += length
+                revision += 1
+                seq += 1
+                out.append(Change(origin, seq, name, body, revision, None, literal, NO_NOTE, around))
+        except FragmentError:
+            return piece
+        finally:
+            if revision != since:
+                buffer.grew(since + 1, revision)
+            record.revision, record.size = revision, size
+            if seq != context.seq:
+                context.seq, places.last, places.object_id = seq, place, body.id
+        return None
 
-    def _learn(
-        self, name: str, decode: FragmentDecoder, payload: bytes, context: StreamContext
-    ) -> tuple[Place, Around] | None:
+    def _learn(self, places: Places, decode: FragmentDecoder, payload: bytes, context: StreamContext) -> Place | None:
         """The place a fragment belongs to, if it is a known one; how its payloads look is learned."""
         try:
             fragment = decode(payload)
         except FragmentError:
             return None
-        record = (self._steps if name is STEP_DELTA else self._messages).get(fragment.id)
-        if record is None or record.owner is not context.owner:
-            return None
+        record = (self._steps if places.event is STEP_DELTA else self._messages).get(fragment.id)
         entry = fragment.entry
-        place = record.hot.get(entry.index)
-        if place is None or place.entry is not type(entry):
+        buffer = None if record is None else growing_text(record, context.owner, entry.index, type(entry))
+        around = None if buffer is None else learn_around(payload, fragment, decode)
+        if record is None or buffer is None or around is None:
             return None
-        around = place.learn(payload, fragment, decode)
-        if around is None:
-            return None
-        context.places[name].add(place, around)
-        return place, around
+        place = Place(record, buffer, entry.index, type(entry), around)
+        places.add(place)
+        return place
 
 
 _NO_START: Final = b"\xff"  # nothing in UTF-8 starts like this

@@ -32,6 +32,7 @@ _LF: Final = 10
 
 # A block is regular when it is `data: PAYLOAD` or `event: NAME` + LF + `data: PAYLOAD`. `.` is any byte but LF.
 _REGULAR_START: Final = re.compile(rb"\n\n(?:event: (.*)\n)?data: ")
+_REGULAR: Final = re.compile(rb"(?:event: (.*)\n)?data: (.*)\n\n").fullmatch
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -54,6 +55,7 @@ class SSEParser:
         last_event_id: what a client that reconnects sends as `Last-Event-ID`; set by completed blocks only.
         retry_ms: the reconnection time the stream asked for, None if it did not. It counts when its line is complete,
             whether or not its block ever is; for the last, incomplete block that is known after `close`.
+        idle: whether the next byte starts a block, and nothing before it matters.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -67,7 +69,10 @@ class SSEParser:
         self._line_start = self._searched = 0  # see _check; both stay 0 while pending is short
         self._at_start = True
         self._skip_lf = False  # the last byte was a CR
-        self.expect(None)
+        self.idle = False
+        self._name: bytes | None = None  # of the events that are expected, see `expect`
+        self._end = b""
+        self._opening, self._closing = b"data: ", b"\n\n"
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes.
@@ -101,22 +106,11 @@ class SSEParser:
         Raises:
             LimitExceeded: as `feed` does.
         """
-        opening, closing = self._opening, self._closing
-        if (  # the commonest chunk of all: one event, as expected
-            data.startswith(opening)
-            and data.endswith(closing)
-            and data.find(b"\n", len(opening)) == len(data) - 2
-            and len(opening) + len(closing) <= len(data) <= self._max_line
-            and _CR not in data
-            and not (self._pending or self._skip_lf or self._at_start or self._failure)
-        ):
-            return [(self._name, [data[len(opening) : -len(closing)]], self._end)]
         body = self._take(data)
+        self.idle = not (self._pending or self._skip_lf or self._failure)
         if body:
             runs = self._runs(body)
             if runs is not None:
-                if all(name != self._name for name, _, _ in runs):
-                    self.expect(runs[-1][0])
                 return runs
         frames = self._frames(body) if body else []
         if self._failure is not None and not frames:
@@ -140,7 +134,7 @@ class SSEParser:
             raise self._failure.with_traceback(None)
         pending = bytes(self._pending)
         self._forget_pending()
-        self._at_start, self._skip_lf = True, False
+        self._at_start, self._skip_lf, self.idle = True, False, False
         # There is no blank line in it, so that only a `retry` can have an effect.
         self._frames(pending[: pending.rfind(b"\n") + 1])
         return any(not line.startswith(b":") for line in BytesIO(pending))
@@ -245,6 +239,8 @@ class SSEParser:
         What is expected makes the search cheaper and changes nothing else: payloads that are as expected `split`
         returns without that end, any other whole.
         """
+        if name == self._name and end == self._end:
+            return
         self._name = name
         self._end = end
         self._opening = b"data: " if name is None else b"event: " + name + b"\ndata: "
@@ -262,6 +258,8 @@ class SSEParser:
             pieces = body[len(opening) : -len(closing)].split(closing + opening)
             if len(opening) + len(closing) <= len(body) and not _any_lf(pieces):
                 return [(name, pieces, self._end)]
+        if lone := _REGULAR(body):
+            return [(lone[1], [lone[2]], b"")]
         if not body.startswith((b"event: ", b"data: ")):
             return None
         between, *pieces = (b"\n\n" + body[:-2]).split(b"\n\n" + opening)
@@ -281,6 +279,8 @@ class SSEParser:
                 return None
         if payloads:
             runs.append(self._expected_run(payloads))
+        elif runs and not pieces:
+            self.expect(runs[-1][0])
         return runs
 
     def _expected_run(self, payloads: list[bytes]) -> Run:

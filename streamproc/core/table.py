@@ -10,11 +10,14 @@ from typing import Final, Generic, TypeVar
 from streamproc.core.body import Body, Kind
 from streamproc.core.change import NO_NOTE, Note
 from streamproc.core.limits import Limits
-from streamproc.core.place import Place
 
 __all__ = ["Record", "RunGroup", "States", "Table"]
 
 _MAX_PAST: Final = 16
+
+# Shared by all records that have none, and never changed: there are many records.
+_NO_PAST: Final[Mapping[str, int]] = {}
+_NO_TYPES: Final[Set[str]] = frozenset()
 
 T = TypeVar("T")
 
@@ -26,13 +29,13 @@ class Record:
         "_past",
         "body",
         "closed",
-        "hot",
         "note",
         "owner",
         "provisional",
         "revision",
         "size",
         "status",
+        "touched",
         "unknown",
     )
 
@@ -40,14 +43,14 @@ class Record:
         self.body = body
         self.revision = 0
         self.owner = owner  # stream and epoch that last spoke of it
-        self._past: Mapping[str, int] = {}  # the same of other streams before it
+        self._past = _NO_PAST  # the same of other streams before it
         self.status: str | None = None
         self.closed = False  # has a terminal status
         self.provisional = False  # made for a delta, before any snapshot
         self.note: Note = NO_NOTE
         self.size = 0  # characters accumulated
-        self.unknown: Set[str] = frozenset()  # types reported as unknown
-        self.hot: dict[int, Place] = {}  # index of a tool call or content block -> where its text fragments go
+        self.unknown: Set[str] = _NO_TYPES  # types reported as unknown
+        self.touched = 0  # counts all events but plain text fragments: see place.py
 
     def compare(self, owner: tuple[str, int]) -> int:
         """How the epoch of a stream stands to the one in which that stream last spoke of this object.
@@ -63,6 +66,10 @@ class Record:
             self._past = dict([*self._past.items(), self.owner][-_MAX_PAST:])
         self.owner = owner
 
+    def takes_fragments(self, owner: tuple[str, int]) -> bool:
+        """Whether a text fragment from this stream changes nothing but a text."""
+        return self.owner is owner and not self.closed and self.note == NO_NOTE
+
 
 class RunGroup:
     """A run with its steps and messages, in order of appearance. The run may be unknown yet (or for ever)."""
@@ -71,7 +78,7 @@ class RunGroup:
 
     def __init__(self) -> None:
         self.run: Record | None = None
-        self.members: dict[tuple[Kind, str], Record] = {}
+        self.members: list[Record] = []
 
 
 class Table:
@@ -103,10 +110,11 @@ class Table:
             group.run = record
         else:
             if len(group.members) >= self._limits.max_steps_per_run:
-                first = next(iter(group.members))
-                forgotten.append(f"more than {self._limits.max_steps_per_run} steps and messages; forgot {first[1]!r}")
-                self._forget(group.members.pop(first))
-            group.members[body.kind, body.id] = record
+                first = group.members.pop(0)
+                phrase = f"more than {self._limits.max_steps_per_run} steps and messages; forgot {first.body.id!r}"
+                forgotten.append(phrase)
+                self._forget(first)
+            group.members.append(record)
         self.records[body.kind][body.id] = record
         return forgotten
 
@@ -114,7 +122,8 @@ class Table:
         """Put a record whose run became known into that run's group; its body says so already."""
         group = self.group(run_id)
         if group is not None:
-            group.members.pop((record.body.kind, record.body.id), None)
+            if record in group.members:
+                group.members.remove(record)
             if not group.members and group.run is None:
                 self._open.pop(run_id or "", None)
         return self.add(record)
@@ -134,11 +143,12 @@ class Table:
             return
         if group.run is not None:
             self._forget(group.run)
-        for record in group.members.values():
+        for record in group.members:
             self._forget(record)
 
     def _forget(self, record: Record) -> None:
-        record.hot.clear()
+        record.closed = True
+        record.touched += 1
         self.records[record.body.kind].pop(record.body.id, None)
 
 

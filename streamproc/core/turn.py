@@ -5,6 +5,7 @@ one) and that an empty one never erases it. A *delta* is merged by the rules of 
 *ended* may only fill gaps, see late.py.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,14 +17,12 @@ from streamproc.core.change import NO_NOTE, Change, Note
 from streamproc.core.context import StreamContext
 from streamproc.core.details import covers, diverging, is_bare
 from streamproc.core.events import DONE, ERROR, MESSAGE_DELTA, STEP_DELTA, THREAD_CREATED, Event, snapshot_kind
-from streamproc.core.fragments import ENTRIES
 from streamproc.core.late import fill, may_fill
 from streamproc.core.lifecycle import STREAM_ENDING, TERMINAL, inferred_status
 from streamproc.core.limits import Limits
 from streamproc.core.merge import RULES, Merge, is_empty
-from streamproc.core.place import Place
 from streamproc.core.table import Record, RunGroup, Table
-from streamproc.core.tree import Node, Slots, TextBuffer
+from streamproc.core.tree import Grown, Node
 from streamproc.model.message import BLOCKS, Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import DETAILS, RunStep
@@ -34,6 +33,7 @@ __all__ = ["TRUNCATED", "Turn"]
 _DETAILS: Final[Mapping[str, str]] = {"step": "step_details", "message": "content"}
 """The member that deltas build up, per kind of object."""
 
+_DELTAS: Final[Mapping[str, bytes]] = {"step": STEP_DELTA.encode(), "message": MESSAGE_DELTA.encode()}
 _OBJECTS: Final[Mapping[str, str]] = {"run": "thread.run", "step": "thread.run.step", "message": "thread.message"}
 TRUNCATED: Final = "truncated"
 _NAMEABLE: Final = frozenset({*RunStep.__struct_fields__, *Message.__struct_fields__, *Run.__struct_fields__, *RULES})
@@ -116,7 +116,7 @@ class Turn:
         if not self._hydrating:
             self._follow(kind, data)
         status = self._status(kind, data)
-        record = self._table.records[kind].get(self._id)
+        record = self._touch(kind)
         if record is None:
             record = self._new_record(kind, self._body(kind, data))
         elif record.compare(self._context.owner) < 0:
@@ -141,12 +141,10 @@ class Turn:
         """Keep the stream's place: the current run, and where a delta without an id would belong."""
         context = self._context
         run_id = self._id if kind == "run" else _text(data.get("run_id"))
-        context.run_id = run_id or context.run_id
-        context.thread_id = _text(data.get("thread_id")) or context.thread_id
-        if kind == "step":
-            context.step_id = self._id
-        elif kind == "message":
-            context.message_id = self._id
+        context.run_id = _same(run_id, context.run_id)
+        context.thread_id = _same(_text(data.get("thread_id")), context.thread_id)
+        if kind != "run":
+            context.places[_DELTAS[kind]].object_id = self._id
 
     def _status(self, kind: Kind, data: dict[str, Any]) -> str | None:
         """The status that governs: the payload's, else the event name's; a disagreement is reported."""
@@ -160,12 +158,21 @@ class Turn:
 
     def _body(self, kind: Kind, data: dict[str, Any]) -> Body:
         raw = self._event.raw or msgspec.json.encode(data)
-        run_id = self._id if kind == "run" else _text(data.get("run_id")) or self._context.run_id
-        return Body(kind, self._id, run_id, _text(data.get("thread_id")) or self._context.thread_id, raw)
+        run_id = self._id if kind == "run" else _text(data.get("run_id"))
+        context = self._context
+        thread_id = _same(_text(data.get("thread_id")), context.thread_id)
+        return Body(kind, self._id, _same(run_id, context.run_id), thread_id, raw)
 
     def _new_record(self, kind: Kind, body: Body) -> Record:
         record = Record(body, self._context.owner)
         self._limited(self._table.add(record))
+        return record
+
+    def _touch(self, kind: Kind) -> Record | None:
+        """The record of the object concerned. Whatever becomes of it now, its places will be looked at again."""
+        record = self._table.records[kind].get(self._id)
+        if record is not None:
+            record.touched += 1
         return record
 
     def _limited(self, forgotten: list[str]) -> None:
@@ -187,7 +194,6 @@ class Turn:
             body.run_id, body.thread_id = old.run_id or body.run_id, old.thread_id or body.thread_id
         body.tree = None if restarts else self._kept(record, data, ends=ends)
         if body.tree is None:
-            record.hot.clear()
             record.size = 0
         elif ends:  # nothing more will be appended: join it once
             body.raw, body.tree = body.wire(record.revision), None
@@ -201,14 +207,14 @@ class Turn:
         """The accumulated details, as the tree of the next body, when the snapshot must not replace them."""
         old, key = record.body, _DETAILS.get(record.body.kind, "")
         incoming = data.get(key)
-        growing = old.tree.live.get(key) if old.tree is not None else None
+        growing = old.tree.members.get(key) if old.tree is not None else None
         if is_bare(incoming):
             current = old.data(record.revision).get(key)
             if is_bare(current):
                 return None
             if not record.provisional:
                 self._report("kept_partial", f"a snapshot without {key}; the accumulated ones stay")
-        elif growing is None or self._hydrating or incoming == (current := growing.at(record.revision)):
+        elif not isinstance(growing, Grown) or self._hydrating or incoming == (current := growing.at(record.revision)):
             return None
         elif ends:
             if lost := diverging(current, incoming):
@@ -218,18 +224,13 @@ class Turn:
             return None
         else:
             self._report("kept_partial", f"a snapshot with less {key} than was accumulated")
-        tree = Node({} if growing is not None else {key: current})
-        if growing is not None:
-            tree.live[key] = growing
-        return tree
+        return Node({key: growing if isinstance(growing, Grown) else current})
 
     def _settle(self, record: Record, status: str | None) -> None:
         """Note the status; a terminal one closes the record."""
         kind = record.body.kind
-        record.status = status or record.status
+        record.status = sys.intern(status) if status else record.status  # the same few in all objects
         record.closed = record.status in TERMINAL[kind]
-        if record.closed:
-            record.hot.clear()
         if kind == "run" and self._id == self._context.run_id:
             self._context.ended = record.status in STREAM_ENDING
 
@@ -258,11 +259,11 @@ class Turn:
     def _close_run(self, run_id: str, status: str) -> None:
         """A run that ended closes nothing by itself; what is open gets an inferred status beside it."""
         group = self._table.group(run_id) or RunGroup()
-        for record in group.members.values():
+        for record in group.members:
             if not record.closed:
                 inferred = inferred_status(record.body.kind, status)
                 record.note = Note(inferred_status=inferred, truncated=record.note.truncated)
-                record.hot.clear()  # the next delta takes the general path, which takes the note away
+                record.touched += 1  # the next delta takes the general path, which takes the note away
                 record.revision += 1
                 self._emit(record.body, record.revision, note=record.note)
         self._table.close(run_id)
@@ -291,7 +292,7 @@ class Turn:
         delta = data.get("delta")
         self._id = _text(data.get("id")) or ""
         if not self._id:
-            self._id = context.step_id if kind == "step" else context.message_id
+            self._id = context.places[_DELTAS[kind]].object_id
             self._report("provisional" if self._id else "bad_json", f"a {kind} delta without an id")
             if not self._id:
                 return
@@ -300,7 +301,7 @@ class Turn:
             return
         if kind == "step":
             delta = self._own_type(delta)
-        record = self._table.records[kind].get(self._id)
+        record = self._touch(kind)
         if record is None:
             record = self._provisional(kind)
         elif record.compare(self._context.owner) < 0:
@@ -313,17 +314,13 @@ class Turn:
                 self._report("late_event", "a delta after the terminal event")
             return
         record.adopt(context.owner)
-        if kind == "step":
-            context.step_id = self._id
-        else:
-            context.message_id = self._id
+        context.places[_DELTAS[kind]].object_id = self._id
         if "status" in delta:
             if not is_empty(delta["status"]):
                 self._report("status_conflict", "a status comes with a snapshot")
             delta = {name: value for name, value in delta.items() if name != "status"}
         merge = Merge(record.revision + 1, self._limits.max_object_bytes - record.size, self._limits, self._report)
-        tree = _tree(record, delta)
-        merge.into(tree, delta)
+        merge.into(_tree(record, delta), delta)
         record.size += merge.size
         if merge.changed:
             record.body.shaped_at = record.revision + 1
@@ -331,7 +328,6 @@ class Turn:
         if merge.changed or record.note != NO_NOTE or record.revision == 0:
             record.note = NO_NOTE
             self._visible(record)
-        _heat(record, tree, delta)
 
     def _own_type(self, delta: dict[str, Any]) -> dict[str, Any]:
         """Azure puts a tool's type into the details of `tool_calls` steps, where it would make them undecodable."""
@@ -360,11 +356,11 @@ class Turn:
         self._id = context.run_id or ""
         self._report("truncated", "the stream ended without a terminal event")
         group = self._table.group(context.run_id) or RunGroup()
-        records = [*group.members.values()] if group.run is None else [*group.members.values(), group.run]
+        records = group.members if group.run is None else [*group.members, group.run]
         for record in records:
             if not record.closed and not record.note.truncated:
                 record.note = Note(inferred_status=record.note.inferred_status, truncated=True)
-                record.hot.clear()
+                record.touched += 1
                 record.revision += 1
                 self._emit(record.body, record.revision, note=record.note)
         return self._changes
@@ -374,8 +370,9 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _same(value: str | None, known: str | None) -> str | None:
+    """The value, or what is known where it is absent; of two equal ones the known one, so that only that is kept."""
+    return known if value is None or value == known else value
 
 
 def _tree(record: Record, delta: dict[str, Any]) -> Node:
@@ -384,42 +381,8 @@ def _tree(record: Record, delta: dict[str, Any]) -> Node:
     if body.tree is None:
         body.tree = Node({})
         body.grown_at = record.revision + 1
-    missing = [name for name in delta if name not in body.tree.static and name not in body.tree.live]
+    missing = [name for name in delta if name not in body.tree.members]
     if missing:
         base = msgspec.json.decode(body.raw)
-        body.tree.static.update({name: base[name] for name in missing if name in base})
+        body.tree.members.update({name: base[name] for name in missing if name in base})
     return body.tree
-
-
-def _heat(record: Record, tree: Node, delta: dict[str, Any]) -> None:
-    """Remember, for each place this delta touched, the text that its next fragment will extend."""
-    if record.body.kind == "step":
-        node = tree.live.get("step_details")
-        if not isinstance(node, Node) or node.latest("type") != "tool_calls":
-            return
-        details = delta.get("step_details")
-        slots, items = node.live.get("tool_calls"), details.get("tool_calls") if isinstance(details, dict) else None
-    else:
-        slots, items = tree.live.get("content"), delta.get("content")
-    if not isinstance(slots, Slots):
-        return
-    for item in _list(items):
-        index = item.get("index") if isinstance(item, dict) else None
-        if type(index) is int:
-            entry = slots.entries.get(slots.moved.get(index, index))
-            place = _place(record, index, entry) if isinstance(entry, Node) else None
-            known = record.hot.pop(index, None)
-            if place is not None:
-                record.hot[index] = known if known is not None and known.buffer is place.buffer else place
-
-
-def _place(record: Record, index: int, entry: Node) -> Place | None:
-    """The place of a tool call or content block whose text is growing; None when it has none."""
-    kind = entry.latest("type")
-    known = ENTRIES.get(kind) if isinstance(kind, str) else None
-    if known is None:
-        return None
-    fragment, payload_name, text_name = known
-    payload = entry.live.get(payload_name)
-    text = payload.live.get(text_name) if isinstance(payload, Node) else None
-    return Place(record, index, text, fragment) if isinstance(text, TextBuffer) else None

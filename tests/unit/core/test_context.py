@@ -11,10 +11,15 @@ def used() -> StreamContext:
     context = StreamContext.named("s", 2)
     context.seq = 7
     context.run_id, context.thread_id = "run_1", "thread_1"
-    context.step_id, context.message_id = "step_1", "msg_1"
+    for places in context.places.values():
+        places.object_id = "step_1"
     context.done = context.ended = True
     context.anomalies["limit"] += 1
     return context
+
+
+def object_ids(context: StreamContext) -> list[str]:
+    return [places.object_id for places in context.places.values()]
 
 
 def test_new_context_is_at_the_start() -> None:
@@ -24,7 +29,7 @@ def test_new_context_is_at_the_start() -> None:
     assert context.origin == Origin("s", 1)
     assert context.owner == ("s", 1)
     assert (context.seq, context.run_id, context.thread_id) == (0, None, None)
-    assert (context.step_id, context.message_id, context.done, context.ended) == ("", "", False, False)
+    assert (object_ids(context), context.done, context.ended) == (["", ""], False, False)
     assert context.anomalies == {}
     assert context.anomalies is not StreamContext.named("s").anomalies
 
@@ -37,7 +42,7 @@ def test_next_stream_of_the_same_epoch_goes_on(epoch: int | None) -> None:
     context.open(epoch)
 
     assert (context.seq, context.run_id, context.thread_id) == (7, "run_1", "thread_1")
-    assert (context.step_id, context.message_id, context.done, context.ended) == ("", "", False, False)
+    assert (object_ids(context), context.done, context.ended) == (["", ""], False, False)
     assert context.anomalies == {"limit": 1}
     assert context.origin == Origin("s", 2)
     assert context.owner is owner
@@ -61,4 +66,5 @@ def test_lower_epoch_is_refused() -> None:
     with pytest.raises(ValueError, match="epoch 1 of stream 's' is below the current 2"):
         context.open(1)
 
-    assert (context.seq, context.origin, context.done, context.step_id) == (7, Origin("s", 2), True, "step_1")
+    assert (context.seq, context.origin, context.done) == (7, Origin("s", 2), True)
+    assert object_ids(context) == ["step_1", "step_1"]

@@ -73,8 +73,8 @@ def test_unknown_dialect_is_a_config_error(name: str) -> None:
 def test_hot_decoders_by_the_name_on_the_wire() -> None:
     """The names are bytes, as a parser has them, and lead to the canonical name and its decoder."""
     assert hot_decoders(AssistantsDialect()) == {
-        STEP_DELTA.encode(): (STEP_DELTA, FRAGMENT_DECODERS[STEP_DELTA]),
-        MESSAGE_DELTA.encode(): (MESSAGE_DELTA, FRAGMENT_DECODERS[MESSAGE_DELTA]),
+        STEP_DELTA.encode(): FRAGMENT_DECODERS[STEP_DELTA],
+        MESSAGE_DELTA.encode(): FRAGMENT_DECODERS[MESSAGE_DELTA],
     }
 
 

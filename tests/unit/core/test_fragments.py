@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from streamproc.core.events import MESSAGE_DELTA, STEP_DELTA
 from streamproc.core.fragments import (
@@ -64,7 +65,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 def spoken(fragment: Fragment) -> dict[str, Any]:
     """The payload that a fragment stands for."""
-    kind = next(kind for kind, known in ENTRIES.items() if known[0] is type(fragment.entry))
+    kind, _, _ = ENTRIES[type(fragment.entry)]
     said = data(kind, fragment.entry.payload.text)
     said["id"] = fragment.id
     at(said["delta"], ("content", 0) if kind == "text" else ("step_details", "tool_calls", 0))["index"] = (
@@ -94,11 +95,15 @@ def test_the_two_deltas_have_decoders() -> None:
 
 @each_kind
 def test_each_growing_text_is_listed(kind: str) -> None:
-    """Its struct first, the member that grows last."""
-    structs = {"function": FunctionEntry, "code_interpreter": CodeInterpreterEntry, "text": TextEntry}
+    """By its struct: the type, and the member that grows last."""
+    structs: dict[str, type[Struct]] = {
+        "function": FunctionEntry,
+        "code_interpreter": CodeInterpreterEntry,
+        "text": TextEntry,
+    }
 
-    assert ENTRIES.keys() == KINDS.keys()
-    assert (structs[kind], KINDS[kind]) == (ENTRIES[kind][0], ENTRIES[kind][-1])
+    assert [*ENTRIES] == [*structs.values()]
+    assert ENTRIES[structs[kind]][::2] == (kind, KINDS[kind])
 
 
 @each_kind
@@ -108,7 +113,7 @@ def test_fragment(kind: str, text: str) -> None:
     fragment = decode(data(kind, text), kind)
 
     assert isinstance(fragment, MessageFragment if kind == "text" else StepFragment)
-    assert type(fragment.entry) is ENTRIES[kind][0]
+    assert ENTRIES[type(fragment.entry)][0] == kind
     assert (fragment.entry.index, fragment.entry.payload.text) == (3, text)
     assert fragment.id == ("msg_1" if kind == "text" else "step_1")
 

@@ -27,7 +27,7 @@ def known(table: Table) -> list[str]:
 
 def members(table: Table, run_id: str | None) -> list[str]:
     group = table.group(run_id)
-    return [] if group is None else [id for _, id in group.members]
+    return [] if group is None else [record.body.id for record in group.members]
 
 
 def test_records_by_run() -> None:
@@ -38,7 +38,7 @@ def test_records_by_run() -> None:
 
     assert group is not None
     assert group.run is run
-    assert [*group.members.values()] == [message, step]
+    assert group.members == [message, step]
     assert table.records == {"run": {"run_1": run}, "step": table.records["step"], "message": {"msg_1": message}}
     assert other is not None
     assert other.run is None

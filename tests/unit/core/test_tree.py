@@ -1,11 +1,12 @@
 """The tree that deltas grow on: every kind of node, read as of every revision."""
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from streamproc.core.tree import ABSENT, COMPACT_AT, Cell, Node, Slots, TextBuffer
+from streamproc.core.tree import ABSENT, COMPACT_AT, FIRST_BLOCK, Cell, Node, Slots, TextBuffer
 
 
 def grown(fragments: list[str], first: str = "", since: int = 0) -> TextBuffer:
@@ -82,15 +83,59 @@ def test_text_read_while_it_grows() -> None:
 
 
 def test_text_is_joined_in_blocks() -> None:
-    """Loose fragments never number more than a block holds, and the text goes on after each."""
-    buffer = grown(["x"] * (COMPACT_AT - 2), "x")
-    loose = [len(buffer.parts)]
-    for revision in (1000, 1001):
-        buffer.append("y", revision)
-        loose.append(len(buffer.parts))
+    """Few fragments are loose at first, more later, and never more than a block holds."""
+    buffer = TextBuffer("x")
+    blocks = [0]
+    for revision in range(1, 6 * COMPACT_AT):
+        buffer.append("x", revision)
+        blocks.append(blocks[-1] + 1 if buffer.parts else 0)
 
-    assert loose == [COMPACT_AT - 1, 0, 1]
-    assert buffer.latest() == "x" * (COMPACT_AT - 1) + "yy"
+    lengths = [before + 1 for before, now in pairwise(blocks) if now == 0]
+    assert [lengths[0] + 1, *lengths[1:5]] == [
+        FIRST_BLOCK,
+        FIRST_BLOCK,
+        2 * FIRST_BLOCK,
+        4 * FIRST_BLOCK,
+        8 * FIRST_BLOCK,
+    ]
+    assert set(lengths[5:]) == {COMPACT_AT}
+    assert buffer.latest() == "x" * 6 * COMPACT_AT
+
+
+def test_a_long_text_is_not_copied_to_grow() -> None:
+    """Neither when it begins to grow nor when fragments are joined; only when it is read."""
+    first = "x" * 5000
+    buffer = TextBuffer(first, 2)
+    for revision in range(3, 3 + FIRST_BLOCK + 1):
+        buffer.append("y", revision)
+
+    assert any(block is first for block in buffer._blocks)
+    assert len(buffer.parts) == 1
+    assert buffer.at(1) is ABSENT
+    assert [len(buffer.at(rev)) for rev in range(2, 23)] == [*range(5000, 5018), 5017, 5017, 5017]
+    assert buffer.equals(first + "y" * 17)
+
+
+@pytest.mark.parametrize("row", [1, 5, FIRST_BLOCK, FIRST_BLOCK + 3, 2 * COMPACT_AT])
+@pytest.mark.parametrize("gap", [0, 1, 7])
+def test_text_that_grows_by_rows(row: int, gap: int) -> None:
+    """Many fragments at once, one a revision, with revisions between the rows that were about something else."""
+    buffer, revision = TextBuffer("-", 3), 3
+    expected = {revision: "-"}
+    for _ in range(6):
+        revision += gap
+        first = revision + 1
+        for _ in range(row):
+            revision += 1
+            buffer.parts.append(f"{revision},")
+            expected[revision] = [*expected.values()][-1] + f"{revision},"
+        buffer.grew(first, revision)
+
+    assert buffer.at(2) is ABSENT
+    text = ""
+    for rev in range(3, revision + 4):
+        text = expected.get(rev, text)
+        assert buffer.at(rev) == text
 
 
 def test_reading_again_joins_nothing() -> None:
@@ -137,7 +182,7 @@ def test_node_takes_a_copy_of_its_members() -> None:
     """The object that a node was made of stays as it is."""
     members = {"a": 1}
     node = Node(members)
-    node.static["b"] = 2
+    node.members["b"] = 2
 
     assert members == {"a": 1}
     assert node.at(0) == {"a": 1, "b": 2}
@@ -154,8 +199,8 @@ def test_node_before_it_was_there(before: Any) -> None:
 def test_node_members() -> None:
     """A member that changed hides the one it began with; one that is not there yet does not show."""
     node = Node({"a": 1, "b": 2})
-    node.live["b"] = cell_of(2, (5, 3))
-    node.live["c"] = TextBuffer("x", 6)
+    node.members["b"] = cell_of(2, (5, 3))
+    node.members["c"] = TextBuffer("x", 6)
 
     assert [node.at(rev) for rev in (4, 5, 6)] == [{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 3, "c": "x"}]
 
@@ -163,8 +208,8 @@ def test_node_members() -> None:
 def test_node_latest() -> None:
     """The value of a cell, any other node itself, a member as it began, or nothing."""
     node = Node({"a": 1, "b": 2})
-    node.live["b"] = cell_of(2, (5, 3))
-    node.live["c"] = text = TextBuffer("x")
+    node.members["b"] = cell_of(2, (5, 3))
+    node.members["c"] = text = TextBuffer("x")
 
     assert [node.latest(name) for name in ("a", "b", "c", "d")] == [1, 3, text, ABSENT]
 
@@ -184,9 +229,43 @@ def test_slots_of_a_snapshot() -> None:
     """A snapshot's entries have their position as index; those that are no objects are kept as they are."""
     slots = Slots([{"id": "a"}, "text", {"id": ""}, {"id": 7}, {"id": "a"}])
 
-    assert slots.order == [0, 1, 2, 3, 4]
+    assert [*slots.entries] == [0, 1, 2, 3, 4]
     assert slots.at(0) == [{"id": "a"}, "text", {"id": ""}, {"id": 7}, {"id": "a"}]
-    assert slots.ids == {"a": 0}
+    assert [slots.index_of(id) for id in ("a", "", 7, None, "b")] == [0, None, None, None, None]
+
+
+def test_slots_know_their_ids() -> None:
+    """The first entry that has an id keeps it, be there one id or more."""
+    slots = Slots([])
+    found = [slots.index_of("a")]
+    for index, id in ((3, "a"), (4, "a"), (5, "b"), (6, "b"), (7, "c")):
+        slots.learn_id(index, id)
+        found.append(slots.index_of(id))
+
+    assert found == [None, 3, 3, 5, 5, 7]
+    assert [slots.index_of(id) for id in ("a", "b", "c", "d", ["a"], None)] == [3, 5, 7, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("indexes", "ends"),
+    [([], (0, -1)), ([2], (2, 2)), ([2, 5], (2, 5)), ([5, 2], (2, 5)), ([5, 7, 2, 6], (2, 7)), ([5, 2, 9], (2, 9))],
+)
+def test_slots_know_their_ends(indexes: list[int], ends: tuple[int, int]) -> None:
+    """However the entries came."""
+    slots = Slots([])
+    for index in indexes:
+        slots.add(index, Node({"n": index}))
+
+    assert (slots.first(), slots.last()) == ends
+    assert slots.at(0) == [{"n": index} for index in sorted(indexes)]
+
+
+def test_slots_send_what_claims_a_taken_index_to_the_end() -> None:
+    """Each list remembers its own."""
+    slots, other = Slots([{}, {}]), Slots([{}])
+
+    assert slots.move(0) == 2
+    assert (slots.moved, other.moved) == ({0: 2}, {})
 
 
 def test_slots_are_read_in_order_of_index() -> None:
