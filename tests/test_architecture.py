@@ -25,8 +25,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"streamproc.dialects"}),
     frozenset({"streamproc.core.processor"}),  # joins framing, a dialect chosen by name, and the reducer
     frozenset({"streamproc.protocols"}),
-    frozenset({"streamproc.delivery", "streamproc.stores", "streamproc.sources", "streamproc.sinks"}),
+    frozenset(
+        {"streamproc.delivery", "streamproc.hooks", "streamproc.stores", "streamproc.sources", "streamproc.sinks"}
+    ),
     frozenset({"streamproc.pipeline"}),
+    frozenset({"streamproc.testing"}),  # for authors of plug-ins; tests may see everything
     frozenset({"streamproc"}),  # the public names; whatever they are made of must not import them
     frozenset({"streamproc.worker"}),
     frozenset({"streamproc.cli"}),

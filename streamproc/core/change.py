@@ -18,7 +18,7 @@ from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 from streamproc.model.thread import ErrorObject
 
-__all__ = ["Change", "Note", "Origin", "State", "encode_change"]
+__all__ = ["ENDED", "NO_NOTE", "Change", "Note", "Origin", "State", "encode_change"]
 
 State: TypeAlias = Run | RunStep | Message | ErrorObject
 
@@ -36,9 +36,11 @@ class Note(Struct, frozen=True, gc=False):
 
     inferred_status: str | None = None  # the run ended while the object was open
     truncated: bool = False  # the stream broke off while the object was open
+    ended: bool = False  # the object has a terminal status
 
 
 NO_NOTE: Final = Note()
+ENDED: Final = Note(ended=True)
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -104,11 +106,22 @@ class Change(Struct, frozen=True, gc=False):
         return self.note.truncated
 
     @property
+    def is_final(self) -> bool:
+        """Whether nothing but late additions will follow: the object ended, was left open by the end of its run or of
+        its stream, or this is an error."""
+        return self.note != NO_NOTE or self.kind == "error"
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether `delta` says what was added to a step or message."""
+        return self.event in (STEP_DELTA, MESSAGE_DELTA) and (self.data is not None or self.piece != b"")
+
+    @property
     def delta(self) -> StepDelta | MessageDelta | Anomaly | None:
         """What a delta added, or what an anomaly says; None for a snapshot."""
         if isinstance(self.data, Anomaly):
             return self.data
-        if self.event not in (STEP_DELTA, MESSAGE_DELTA):
+        if not self.is_delta:
             return None
         return typed_delta(self.event, self.data or msgspec.json.decode(self.raw))
 
@@ -119,6 +132,10 @@ class Change(Struct, frozen=True, gc=False):
         if body.kind == "anomaly":
             return None
         return self.data if body.kind == "error" else body.state(self.revision)
+
+    def as_snapshot(self) -> "Change":
+        """The same view of an object without what happened to it: `delta` is None, its JSON form holds the state."""
+        return msgspec.structs.replace(self, data=None, piece=b"", around=None) if self.is_delta else self
 
 
 class _HasDelta(Struct, gc=False):
@@ -146,7 +163,7 @@ def encode_change(change: Change) -> bytes:
         out["state"] = data
     elif change.kind == "anomaly":
         out["delta"] = data
-    elif change.event in (STEP_DELTA, MESSAGE_DELTA):
+    elif change.is_delta:
         out["delta"] = data.get("delta") if data else _DELTA_OF(change.raw).delta
     else:
         out["state"] = Raw(change.body.wire(change.revision))

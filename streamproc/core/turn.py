@@ -13,7 +13,7 @@ import msgspec
 
 from streamproc.core.anomalies import Anomaly, AnomalyKind
 from streamproc.core.body import Body, Kind
-from streamproc.core.change import NO_NOTE, Change, Note
+from streamproc.core.change import ENDED, NO_NOTE, Change, Note
 from streamproc.core.context import StreamContext
 from streamproc.core.details import covers, diverging, is_bare
 from streamproc.core.events import DONE, ERROR, MESSAGE_DELTA, STEP_DELTA, THREAD_CREATED, Event, snapshot_kind
@@ -91,7 +91,8 @@ class Turn:
         record.revision += 1
         # what a delta said is read from its payload, unless it was made by hand
         data = None if self._event.raw else self._event.data
-        self._emit(record.body, record.revision, data, self._event.raw, record.note)
+        note = ENDED if record.closed else record.note
+        self._emit(record.body, record.revision, data, self._event.raw, note)
 
     def _report(self, kind: AnomalyKind, detail: str) -> None:
         self._anomaly(Anomaly(kind=kind, event=self._event.name, id=self._id, detail=detail))

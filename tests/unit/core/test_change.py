@@ -24,6 +24,7 @@ from streamproc.model.run_step import RunStep, ToolCallsDetails
 from streamproc.model.thread import ErrorObject
 from streamproc.model.tool_calls import Function, FunctionToolCall
 from streamproc.model.wire import to_wire
+from tests import streams
 
 IDENTITY = ["stream", "epoch", "seq", "event", "kind", "id", "run_id", "thread_id", "revision", "at"]
 
@@ -310,3 +311,56 @@ def test_json_of_a_payload_on_several_lines_is_one_line(end: bytes) -> None:
 
     assert form(made(payload=step))["state"] == json.loads(STEP)
     assert form(made(event="thread.run.step.delta", raw=delta))["delta"] == json.loads(DELTA)["delta"]
+
+
+def test_snapshot_of_a_delta_keeps_the_view_and_drops_what_happened() -> None:
+    """`as_snapshot` of a delta: the same identity and state, no delta, and the state in its JSON form."""
+    change = made(event="thread.run.step.delta", raw=DELTA)
+    snapshot = change.as_snapshot()
+
+    assert change.is_delta
+    assert not snapshot.is_delta
+    assert snapshot.delta is None
+    assert (snapshot.id, snapshot.seq, snapshot.revision) == (change.id, change.seq, change.revision)
+    assert to_wire(snapshot.state) == to_wire(change.state)
+    assert form(snapshot)["state"] == json.loads(STEP)
+    assert "delta" not in form(snapshot)
+
+
+def test_snapshot_of_a_snapshot_is_itself() -> None:
+    """`as_snapshot` has nothing to drop from a snapshot."""
+    change = made(raw=STEP)
+
+    assert change.as_snapshot() is change
+
+
+@pytest.mark.parametrize(
+    ("events", "final"),
+    [
+        ([streams.run("created")], False),
+        ([streams.run("requires_action")], False),
+        ([streams.run("completed")], True),
+        ([streams.run("created", status="failed")], True),
+        ([streams.step("created"), streams.arguments("x")], False),
+        ([streams.step("created"), streams.step("expired")], True),
+        ([streams.step("completed", usage=None), streams.step("completed", usage={"total_tokens": 1})], True),
+        ([streams.message("incomplete")], True),
+        ([streams.step("created"), streams.run("cancelled")], True),
+        ([streams.error({"message": "x"})], True),
+        ([Event("vendor.event")], False),
+    ],
+)
+def test_final_is_what_ended_or_was_left_open(events: list[Event], final: bool) -> None:
+    """`is_final` holds for terminal statuses, late additions to them, inferred ends and errors; not for a pause."""
+    reducer = Reducer()
+    last = [change for event in events for change in reducer.apply(event)][-1]
+
+    assert last.is_final is final
+
+
+def test_truncation_is_final() -> None:
+    """What a broken stream left open is final for now."""
+    reducer = Reducer()
+    reducer.apply(streams.run("created"))
+
+    assert [change.is_final for change in reducer.truncate()] == [False, True]

@@ -1,0 +1,1 @@
+"""Feeding sinks: one lane a sink, with its queue, its retries, its acknowledgements and its accounts."""
