@@ -83,6 +83,6 @@ class Sink(Protocol):
         Raises:
             SinkUnavailable: not now; the batch will come again, at once after `retry_after_s` if it is given.
             SinkRejected: its changes will never be taken, all others of the batch have been; they become dead letters.
-            Exception: anything else is a bug; the batch becomes dead letters, and after some of those the sink is closed.
+            Exception: anything else is a bug; the batch becomes dead letters, after some of those the sink is closed.
         """
         ...

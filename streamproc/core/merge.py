@@ -137,7 +137,10 @@ class Merge:
     def into(self, node: Node, delta: Mapping[str, Any], parent: str = "", depth: int = 0) -> None:
         """Merge the members of `delta` into `node`, which stands under the name `parent`."""
         rules = _RULES_IN.get(parent, _PLAIN)
+        is_new = node.born == self._rev  # nobody has seen the node yet
         for name, value in delta.items():
+            if is_new and name not in node.members and self._plain(node, name, value, rules):
+                continue
             if value is None:
                 self._null(node, name)
                 continue
@@ -154,6 +157,25 @@ class Merge:
                 self._report("type_conflict", f"a plain value for {_public(name)}, which is an object")
             elif rule != "whole" or not is_empty(value) or node.latest(name) in (ABSENT, None):
                 self._replace(node, name, value)
+
+    def _plain(self, node: Node, name: str, value: Any, rules: Mapping[str, Rule]) -> bool:
+        """Take what every rule takes as it is where nothing stands; returns whether `value` was of that kind.
+
+        All the members of a call that just appeared are, so they are worth a path of their own.
+        """
+        if type(value) is str:
+            size = len(value)
+            if rules.get(name) == "append":
+                if self._grow(size):
+                    node.members[name] = TextBuffer(value, self._rev)
+                return True
+        elif value is None or type(value) is int:
+            size = _SCALAR
+        else:
+            return False
+        if self._grow(len(name) + size):
+            node.members[name] = value
+        return True
 
     # -- one method a rule ----------------------------------------------------------------------------------------
 
@@ -305,10 +327,11 @@ class Merge:
 
     def _grow(self, size: int) -> bool:
         """Make room for that many characters more; False when there is none."""
-        if self.size + size > self._room:
+        total = self.size + size
+        if total > self._room:
             self._report("limit", f"{size} more characters would pass {self._limits.max_object_bytes} in one object")
             return False
-        self.size += size
+        self.size = total
         self.changed = True
         return True
 

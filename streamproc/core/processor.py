@@ -105,6 +105,8 @@ class StreamProcessor:
                     self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
                 continue
             places = self._context.places[name]
+            if not end and places.last is not None:
+                payloads, end = _without_end(payloads, places.last.after)
             if end:
                 pending = iter(payloads)
                 while (piece := self.reducer.extend(places, pending, end, self._context, changes)) is not None:
@@ -222,6 +224,17 @@ class StreamProcessor:
     def _frame(self, frame: Frame, changes: list[Change]) -> None:
         for event in self._dialect.decode(frame):
             changes += self.reducer.apply(event, self._context)
+
+
+def _without_end(payloads: list[bytes], end: bytes) -> tuple[list[bytes], bytes]:
+    """The payloads without an end that all of them have, and that end; as they are when one lacks it."""
+    pieces: list[bytes] = []
+    for payload in payloads:
+        piece = payload.removesuffix(end)
+        if piece is payload:
+            return payloads, b""
+        pieces.append(piece)
+    return pieces, end
 
 
 class _Lone(Struct, frozen=True):

@@ -8,7 +8,7 @@ what is finished is cut out in one piece, and all parsing is done on such whole 
 LF. That is why no split of the input can change the output. Each byte is copied and searched a bounded number of times.
 """
 
-import re
+from collections.abc import Iterable
 from io import BytesIO
 from itertools import repeat
 from typing import Final, TypeAlias
@@ -30,9 +30,8 @@ _MAX_RETRY_MS: Final = 2**31 - 1  # 24 days; browsers' timers end here too
 _CR: Final = 13  # `13 in data` is much cheaper than `b"\r" in data`, which first tries the latter as a number
 _LF: Final = 10
 
-# A block is regular when it is `data: PAYLOAD` or `event: NAME` + LF + `data: PAYLOAD`. `.` is any byte but LF.
-_REGULAR_START: Final = re.compile(rb"\n\n(?:event: (.*)\n)?data: ")
-_REGULAR: Final = re.compile(rb"(?:event: (.*)\n)?data: (.*)\n\n").fullmatch
+_LARGE: Final = 16384  # bytes of blocks from which on a list of their lines must not be much larger than they are,
+_LONG: Final = 16  # which it is not when they are that long on average
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -99,9 +98,9 @@ class SSEParser:
         """Do what `feed` does without making a Frame for each event, where the stream allows it.
 
         Returns:
-            Runs, if each block that `data` completes is exactly `event: NAME` and `data: PAYLOAD`, or only the latter.
-            An empty NAME stays empty here; the id of all is `last_event_id`. Otherwise the frames, as `feed` returns
-            them. An empty list if no event was completed.
+            Runs, if all blocks that `data` completes are exactly `event: NAME` and `data: PAYLOAD`, or all are only the
+            latter. An empty NAME stays empty here; the id of all is `last_event_id`. Otherwise the frames, as `feed`
+            returns them. An empty list if no event was completed.
 
         Raises:
             LimitExceeded: as `feed` does.
@@ -247,50 +246,26 @@ class SSEParser:
         self._closing = end + b"\n\n"
 
     def _runs(self, body: bytes) -> list[Run] | None:
-        """Take regular blocks apart without looking at each line; None when one of them is not regular.
+        """Take regular blocks apart; None when one of them is not regular.
 
         The events of a stream are mostly like the one before, so one split at what is expected between two of them
-        finds nearly all; what is between two such events is found by the pattern. A line feed anywhere else gives away
-        a block that is not regular. (What is searched for stays short: Python is slow at finding long strings.)
+        finds most without looking at each line. (What is searched for stays short: Python is slow at finding long
+        strings.) A line feed anywhere else gives away a block that is not regular.
         """
-        name, opening, closing = self._name, self._opening, self._closing
+        opening, closing = self._opening, self._closing
         if self._end and body.startswith(opening) and body.endswith(closing):
             pieces = body[len(opening) : -len(closing)].split(closing + opening)
             if len(opening) + len(closing) <= len(body) and not _any_lf(pieces):
-                return [(name, pieces, self._end)]
-        if lone := _REGULAR(body):
-            return [(lone[1], [lone[2]], b"")]
-        if not body.startswith((b"event: ", b"data: ")):
+                return [(self._name, pieces, self._end)]
+        if len(body) > _LARGE and body.count(b"\n") * _LONG > len(body):
             return None
-        between, *pieces = (b"\n\n" + body[:-2]).split(b"\n\n" + opening)
-        runs: list[Run] = []
-        payloads: list[bytes] = []
-        if between and not _others(between, b"", runs):
-            return None
-        for piece in pieces:
-            if _LF not in piece:
-                payloads.append(piece)
-                continue
-            payload, _, _ = piece.partition(b"\n")
-            payloads.append(payload)
-            runs.append(self._expected_run(payloads))
-            payloads = []
-            if not _others(piece, payload, runs):
-                return None
-        if payloads:
-            runs.append(self._expected_run(payloads))
-        elif runs and not pieces:
-            self.expect(runs[-1][0])
-        return runs
-
-    def _expected_run(self, payloads: list[bytes]) -> Run:
-        """The run of events of the expected name, whether or not their payloads end as expected."""
-        end = self._end
-        if end:
-            pieces = [payload[: -len(end)] for payload in payloads if payload.endswith(end)]
-            if len(pieces) == len(payloads):
-                return self._name, pieces, end
-        return self._name, payloads, b""
+        lines = body.split(b"\n")
+        lines.pop()  # what follows the last line end: nothing
+        if len(lines) % 3 == 0 and not any(lines[2::3]):
+            return _grouped(lines[::3], lines[1::3])
+        if len(lines) % 2 == 0 and not any(lines[1::2]):
+            return _grouped(repeat(None), lines[::2])
+        return None
 
     def _frames(self, body: bytes) -> list[Frame]:
         """Interpret complete lines by the standard, one by one."""
@@ -335,19 +310,22 @@ def _any_lf(pieces: list[bytes]) -> bool:
     return False
 
 
-def _others(text: bytes, before: bytes, runs: list[Run]) -> bool:
-    """Add the events that follow `before` in `text` to the runs; returns whether all of it is regular."""
-    first, *parts = _REGULAR_START.split(text)
-    if first != before:
-        return False
-    for name, payload in zip(parts[::2], parts[1::2], strict=True):
-        if _LF in payload:
-            return False
-        if runs and runs[-1][0] == name:
-            runs[-1][1].append(payload)
-        else:
-            runs.append((name, [payload], b""))
-    return True
+def _grouped(names: Iterable[bytes | None], lines: list[bytes]) -> list[Run] | None:
+    """The runs of events that are an `event` line (or none) and a `data` line each; None if a line is another one."""
+    runs: list[Run] = []
+    payloads: list[bytes] = []
+    last: bytes | None = None
+    for name, line in zip(names, lines, strict=False):
+        payload = line.removeprefix(b"data: ")
+        if payload is line:
+            return None
+        if name != last or not runs:
+            if name is not None and not name.startswith(b"event: "):
+                return None
+            last, payloads = name, []
+            runs.append((None if name is None else name[7:], payloads, b""))
+        payloads.append(payload)
+    return runs
 
 
 def make_frame(name: bytes | None, payload: bytes, event_id: str) -> Frame:

@@ -292,8 +292,8 @@ def test_split_gives_runs_for_regular_blocks() -> None:
 
     assert parser.split(b"event: a\ndata: 1\n\n") == [(b"a", [b"1"], b"")]
     assert parser.split(b"data: \n\n") == [(None, [b""], b"")]
-    several = b"event: \ndata: 1\n\ndata:  2\n\nevent: c\ndata: 3\n\n"
-    assert parser.split(several + b"eve") == [(b"", [b"1"], b""), (None, [b" 2"], b""), (b"c", [b"3"], b"")]
+    several = b"event: \ndata: 1\n\nevent: c\ndata: 2\n\nevent: c\ndata:  3\n\n"
+    assert parser.split(several + b"eve") == [(b"", [b"1"], b""), (b"c", [b"2", b" 3"], b"")]
     assert parser.split(b"nt: d\nda") == []
     assert parser.split(b"ta: 4\n\n") == [(b"d", [b"4"], b"")]
     assert parser.split(b"data: 5\r\n\r\n") == [(None, [b"5"], b"")]
@@ -313,6 +313,7 @@ def test_split_gives_runs_for_regular_blocks() -> None:
         b": ping\n\n",
         b": ping\ndata: 2\n\n",
         b"\n",
+        b"event: \ndata: 2\n\ndata: 3\n\n",
     ],
 )
 def test_split_gives_frames_for_anything_else_and_then_runs_again(odd: bytes) -> None:
