@@ -1,7 +1,6 @@
 """What belongs to one stream rather than to the runs on it: name, epoch, position, counts of oddities."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from streamproc.core.change import Origin
 from streamproc.core.events import MESSAGE_DELTA, STEP_DELTA
@@ -14,22 +13,21 @@ def no_places() -> dict[bytes, Places]:
     return {name.encode(): Places(name) for name in (STEP_DELTA, MESSAGE_DELTA)}
 
 
-@dataclass(slots=True)
 class StreamContext:
     """State of one stream as the reducer follows it. Several contexts may share a reducer."""
 
-    origin: Origin
-    seq: int = 0  # of the last change
-    run_id: str | None = None  # the run that the stream is about now
-    thread_id: str | None = None
-    places: dict[bytes, Places] = field(default_factory=no_places)  # per name of a delta event on the wire
-    done: bool = False  # `done` or the end was seen; more frames need `open()`
-    ended: bool = False  # the last run status seen, or an error, ends a stream
-    anomalies: Counter[str] = field(default_factory=Counter)
-    owner: tuple[str, int] = field(init=False)  # (stream, epoch); one object per epoch, compared by identity
+    __slots__ = ("anomalies", "done", "ended", "origin", "owner", "places", "run_id", "seq", "thread_id")
 
-    def __post_init__(self) -> None:
-        self.owner = (self.origin.stream, self.origin.epoch)
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.owner = (origin.stream, origin.epoch)  # one object per epoch, compared by identity
+        self.seq = 0  # of the last change
+        self.run_id: str | None = None  # the run that the stream is about now
+        self.thread_id: str | None = None
+        self.places = no_places()  # per name of a delta event on the wire
+        self.done = False  # `done` or the end was seen; more frames need `open()`
+        self.ended = False  # the last run status seen, or an error, ends a stream
+        self.anomalies: Counter[str] = Counter()
 
     @classmethod
     def named(cls, stream: str, epoch: int = 1) -> "StreamContext":

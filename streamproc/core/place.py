@@ -4,7 +4,8 @@ Payloads for one place differ in their text alone. So once a place has seen a pa
 beyond its text: what stands around it must be the same, byte for byte.
 """
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 import msgspec
 from msgspec import Struct
@@ -25,7 +26,7 @@ _MAX_PLACES: Final = 256
 _MAX_LENGTHS: Final = 4
 
 
-class Around(NamedTuple):
+class Around(Struct, frozen=True, gc=False):
     """What stands around the text in all payloads for a place."""
 
     before: bytes
@@ -35,30 +36,30 @@ class Around(NamedTuple):
 class Place:
     """Where a text fragment goes: a text of an object, and what payloads for it look like.
 
-    It stays true for as long as nothing but fragments comes for the object; `is_open` looks again when anything did.
+    It stays true for as long as nothing but fragments comes for the object; `text` looks again when anything did.
     """
 
     __slots__ = ("_entry", "_index", "after", "around", "before", "buffer", "follower", "record", "touched")
 
     def __init__(self, record: "Record", buffer: TextBuffer, index: int, entry: type[Struct], around: Around) -> None:
         self.record = record
-        self.buffer = buffer
+        self.buffer = ref(buffer)  # alive for as long as the place is open; after that nothing here keeps a long text
         self.around = around
-        self.before, self.after = around
+        self.before, self.after = around.before, around.after
         self.follower: Place | None = None
         self._index = index
         self._entry = entry  # the struct of its fragments, see fragments.py
         self.touched = record.touched  # when it was last looked at
 
-    def is_open(self, owner: tuple[str, int]) -> bool:
-        """Whether a fragment from this stream may be appended as it is."""
+    def text(self, owner: tuple[str, int]) -> TextBuffer | None:
+        """The text that a fragment from this stream extends; None when the general rules must see the fragment."""
         if self.touched != self.record.touched:
             buffer = growing_text(self.record, owner, self._index, self._entry)
             if buffer is None:
-                return False
-            self.buffer = buffer
+                return None
+            self.buffer = ref(buffer)
             self.touched = self.record.touched
-        return True
+        return self.buffer()
 
 
 def growing_text(record: "Record", owner: tuple[str, int], index: int, entry: type[Struct]) -> TextBuffer | None:

@@ -98,7 +98,7 @@ class Reducer:
         """
         for payload in payloads:
             place = None if context.done else places.find(payload)
-            if place is None or not place.is_open(context.owner):
+            if place is None or place.text(context.owner) is None:
                 place = None if context.done else self._learn(places, decode, payload, context)
                 if place is None:
                     return payload
@@ -118,7 +118,8 @@ class Reducer:
         if place is None or context.done:
             return None
         record = place.record
-        if place.touched != record.touched and not place.is_open(context.owner):
+        buffer = place.buffer() if place.touched == record.touched else place.text(context.owner)
+        if buffer is None:
             return None
         try:
             text = decode_text(literal)
@@ -128,7 +129,7 @@ class Reducer:
         if not text or size > self._max_size:
             return None
         revision = record.revision + 1
-        place.buffer.append(text, revision)
+        buffer.append(text, revision)
         record.revision, record.size = revision, size
         body, seq = record.body, context.seq + 1
         context.seq, places.object_id = seq, body.id
@@ -144,12 +145,12 @@ class Reducer:
         place = places.last
         if place is None or context.done:
             return next(pieces, None)
-        record = place.record
-        if place.touched != record.touched and not place.is_open(context.owner):
+        record, buffer = place.record, place.text(context.owner)
+        if buffer is None:
             return next(pieces, None)
         name, origin, seq, limit = places.event, context.origin, context.seq, self._max_size
         around, start = place.around, place.before if place.after is end or place.after == end else _NO_START
-        body, buffer, revision, size = record.body, place.buffer, record.revision, record.size
+        body, revision, size = record.body, record.revision, record.size
         since = revision  # as of which `buffer` knows of its fragments
         piece: bytes | None = None
         try:
@@ -164,7 +165,8 @@ class Reducer:
                         if found is None:
                             return piece
                         literal = piece[len(found.before) :]
-                    if found.touched != found.record.touched and not found.is_open(context.owner):
+                    other = found.buffer() if found.touched == found.record.touched else found.text(context.owner)
+                    if other is None:
                         return piece
                     if revision != since:
                         buffer.grew(since + 1, revision)
@@ -172,7 +174,7 @@ class Reducer:
                         record.revision, record.size = revision, size
                         record = found.record
                         body, revision, size = record.body, record.revision, record.size
-                    place, buffer, around, start, since = found, found.buffer, found.around, found.before, revision
+                    place, buffer, around, start, since = found, other, found.around, found.before, revision
                 text = decode_text(literal)
                 length = len(text)
                 if not length or size + length > limit:

@@ -149,7 +149,9 @@ class Table:
     def _forget(self, record: Record) -> None:
         record.closed = True
         record.touched += 1
-        self.records[record.body.kind].pop(record.body.id, None)
+        body = record.body
+        self.records[body.kind].pop(body.id, None)
+        record.body = Body(body.kind, body.id, body.run_id, body.thread_id, b"")  # a place may still know the record
 
 
 class States(Mapping[str, T], Generic[T]):

@@ -60,7 +60,7 @@ class Grown:
 class TextBuffer(Grown):
     """Text that grows. Fragments are joined in blocks, so that a fragment costs its characters and a number or two."""
 
-    __slots__ = ("_blocks", "_cache", "_ends", "_room", "_rows", "last", "parts")
+    __slots__ = ("__weakref__", "_blocks", "_cache", "_ends", "_room", "_rows", "last", "parts")
 
     def __init__(self, first: str, born: int = 0, before: Any = ABSENT) -> None:
         self.born = born

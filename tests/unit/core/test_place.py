@@ -1,5 +1,7 @@
 """Places: where text fragments go, known by how their payloads start and end."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -165,24 +167,31 @@ def test_open_until_something_touched_the_object() -> None:
     """Then it is looked at again: the text may be another one now, or there is none any more."""
     place = a_place()
     record = place.record
-    assert place.is_open(OWNER)
+    first = place.text(OWNER)
+    assert first is not None
 
     text = TextBuffer("")
     replace(*IN_CALL, "function", "arguments", by=text)(record)
-    assert place.is_open(OWNER)
-    assert place.buffer is not text
+    assert place.text(OWNER) is first
     record.touched += 1
-    assert place.is_open(OWNER)
-    assert place.buffer is text
+    assert place.text(OWNER) is text
     record.touched += 1
-    assert not place.is_open(("s", 2))
-    assert place.is_open(OWNER)
+    assert place.text(("s", 2)) is None
+    assert place.text(OWNER) is text
     record.closed = True
     record.touched += 1
-    assert not place.is_open(OWNER)
+    assert place.text(OWNER) is None
 
 
-# --- finding them -----------------------------------------------------------------------------------------------------
+def test_a_place_keeps_no_text_alive() -> None:
+    """A long text is gone with the views of its object, though the place stays where it was learned."""
+    place = a_place()
+    gone = weakref.ref(place.text(OWNER) or TextBuffer(""))
+    place.record.body.tree = None
+    gc.collect()
+
+    assert gone() is None
+    assert place.text(OWNER) is None
 
 
 def test_find_by_start_and_end() -> None:
