@@ -209,8 +209,9 @@ class StreamProcessor:
         if place is not None:
             self._parser.expect(name, place.after)
             if place is self._recent and (self._lone is None or self._lone.place is not place):
-                opening, closing = b"event: " + name + b"\ndata: " + place.before, place.after + b"\n\n"
-                self._lone = _Lone(opening, closing, len(opening), -len(closing), places, place)
+                # with the quotes, since around them JSON allows line ends
+                opening, closing = b"event: " + name + b"\ndata: " + place.before + b'"', b'"' + place.after + b"\n\n"
+                self._lone = _Lone(opening, closing, len(opening) - 1, 1 - len(closing), places, place)
             self._recent = place
 
     def _fragments(

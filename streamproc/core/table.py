@@ -122,8 +122,7 @@ class Table:
         """Put a record whose run became known into that run's group; its body says so already."""
         group = self.group(run_id)
         if group is not None:
-            if record in group.members:
-                group.members.remove(record)
+            group.members.remove(record)
             if not group.members and group.run is None:
                 self._open.pop(run_id or "", None)
         return self.add(record)

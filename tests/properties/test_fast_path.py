@@ -284,6 +284,27 @@ def test_same_for_each_payload_that_is_nearly_a_fragment(opening: bytes, name: s
     both([opening + around + block + around])
 
 
+@pytest.mark.parametrize("end", [step("completed"), step("completed", "step_2"), run("failed"), done()])
+def test_same_for_fragments_after_the_end_of_one_of_two_texts(end: Event) -> None:
+    """Places were learned for both; that one of them, or the stream, is closed shows on the next fragment, alone or among others."""
+    opening = sse(run("created"), step("created"), step("created", "step_2"))
+    turns = sse(arguments("1"), arguments("2", id="step_2")) * 3
+    one, other = sse(arguments("3")), sse(arguments("4", id="step_2"))
+    for last in (one, other):
+        both([opening, turns, last, last, last, sse(end), last, one + other, other + one, other, one])
+        both([opening, turns, last + sse(end), one + other + one, other])
+
+
+@pytest.mark.parametrize(
+    "odd", [b'"a"\n', b'\n"a"', b'"a"\r', b'"a"\n\n', b' "a" ', b'\t"a"', b'"a","b"', b'"a"\ndata: ', b""]
+)
+def test_same_for_a_chunk_that_is_one_event_and_odd(odd: bytes) -> None:
+    """What JSON allows around a text is no part of it; a line end there ends the data line."""
+    opening = sse(step("created"), arguments("1"))
+    usual = sse(arguments("2"))
+    both([opening, usual, usual, usual, usual.replace(b'"2"', odd), usual])
+
+
 @pytest.mark.parametrize("how", ["plain", "sorted", "wide", "wide, sorted"])
 @pytest.mark.parametrize("literal", LITERALS)
 def test_same_for_a_text_that_stands_elsewhere_in_its_payload_too(literal: bytes, how: str) -> None:
