@@ -286,7 +286,7 @@ def test_same_for_each_payload_that_is_nearly_a_fragment(opening: bytes, name: s
 
 @pytest.mark.parametrize("end", [step("completed"), step("completed", "step_2"), run("failed"), done()])
 def test_same_for_fragments_after_the_end_of_one_of_two_texts(end: Event) -> None:
-    """Places were learned for both; that one of them, or the stream, is closed shows on the next fragment, alone or among others."""
+    """Places were learned for both; that one, or the stream, is closed shows on the next fragment, alone or not."""
     opening = sse(run("created"), step("created"), step("created", "step_2"))
     turns = sse(arguments("1"), arguments("2", id="step_2")) * 3
     one, other = sse(arguments("3")), sse(arguments("4", id="step_2"))
