@@ -20,7 +20,7 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cap_s: float = 30.0  # no ceiling is higher
     retry_after_cap_s: float = 120.0  # the longest wait that a far side may ask for
     max_attempts: int | None = None  # attempts in a row without success; None: no bound
-    max_elapsed_s: float | None = None  # seconds since the last success; None: no bound
+    max_elapsed_s: float | None = None  # seconds since the first of those attempts; None: no bound
 
     def wait_s(self, attempt: int, random: Random, retry_after_s: float | None = None) -> float:
         """Seconds to wait after failure number `attempt` in a row (from 1); at least what the far side asked for."""
@@ -47,7 +47,8 @@ class DeliveryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     required: bool = True
     """Whether reading waits for this sink. With False a full inbox closes the sink instead."""
     batch_max: int = 256  # changes in a batch
-    batch_max_bytes: int = 1024 * 1024  # payload bytes in a batch; one change may be larger
+    batch_max_bytes: int = 1024 * 1024
+    """Payload bytes in a batch, without what all fragments of a text have around them; one change may be larger."""
     batch_wait_s: float = 0.0  # how long a batch may wait to fill up
     timeout_s: float = 30.0  # for one write
     retry: Retry = Retry()
@@ -56,9 +57,9 @@ class DeliveryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_bugs: int = 3  # unexpected exceptions in a row after which the sink is closed
     inbox_max: int = 16384  # changes that wait; one batch may exceed it
     when_full: Literal["block", "coalesce", "close_sink"] = "block"
-    """block: reading pauses, at most `max_pause_s`, then the sink is closed · coalesce: only with latest or final;
-    the newest state of each object is all that waits, so the inbox is as large as there are open objects · close_sink:
-    the sink is closed at once. What a closed sink misses is counted as dropped."""
+    """block: reading pauses, at most `max_pause_s`, then the sink is closed · coalesce: only with latest or final; the
+    newest state of each object is all that waits, so `inbox_max` counts objects, and only beyond it reading pauses ·
+    close_sink: the sink is closed when more comes. What a closed sink misses is counted as dropped."""
     max_pause_s: float = 20.0  # how long reading may pause for this sink
 
     def __post_init__(self) -> None:

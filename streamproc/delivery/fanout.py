@@ -1,0 +1,118 @@
+"""Fan-out: one batch of changes to all sinks, each at its own pace.
+
+`offer` never waits. Before the next one the reader looks at `is_full`, and if it is, waits in `room` for the sinks
+that it must not leave behind. The lanes are tasks in a group of the caller's, who cancels them by cancelling it:
+
+    async with create_task_group() as group:
+        await fanout.start(group)            # an exception of a sink that cannot be entered comes out here
+        async for batch in batches:
+            fanout.offer(batch)
+            if fanout.is_full:
+                await fanout.room()
+        await fanout.drain(5.0)
+"""
+
+from asyncio import get_running_loop
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from random import Random
+
+import structlog
+from anyio import current_time, move_on_after
+from anyio.abc import TaskGroup
+
+from streamproc.core.change import Change
+from streamproc.delivery.dead_letters import DeadLetter, DeadLetters
+from streamproc.delivery.inbox import payload_bytes
+from streamproc.delivery.lane import Lane
+from streamproc.delivery.policy import DeliveryPolicy
+from streamproc.delivery.statistics import SinkStatistics
+from streamproc.protocols import Sink
+
+__all__ = ["Fanout"]
+
+log = structlog.get_logger("streamproc")
+
+
+class Fanout:
+    """Feeds several sinks.
+
+    Args:
+        sinks: each with its policy, or alone for the default one. A sink is named after its class; of several with
+            the same name, the second one gets a "-2" and so on.
+        random: for the jitter of retries.
+        now: the wall clock, for dead letters; UTC by default.
+        on_dead_letter: called with each dead letter.
+    """
+
+    def __init__(
+        self,
+        sinks: Sequence[Sink | tuple[Sink, DeliveryPolicy]],
+        *,
+        random: Random | None = None,
+        now: Callable[[], datetime] | None = None,
+        on_dead_letter: Callable[[DeadLetter], object] | None = None,
+    ) -> None:
+        self.dead_letters = DeadLetters(on_dead_letter, now)
+        random = random or Random()
+        seen: Counter[str] = Counter()
+        lanes: list[Lane] = []
+        for entry in sinks:
+            sink, policy = entry if isinstance(entry, tuple) else (entry, DeliveryPolicy())
+            name = type(sink).__name__
+            seen[name] += 1
+            if seen[name] > 1:
+                name = f"{name}-{seen[name]}"
+            lanes.append(Lane(name, sink, policy, random=random, dead_letters=self.dead_letters))
+        self._lanes = tuple(lanes)
+        self._clock: Callable[[], float] = current_time  # once started, the same without the detour
+
+    async def start(self, group: TaskGroup) -> None:
+        """Enter the sinks, one after the other, and run their lanes in `group`. Once, before the first `offer`.
+
+        Raises:
+            Exception: what a sink raised on entering; the sinks entered before are left when `group` is cancelled.
+        """
+        self._clock = get_running_loop().time
+        for lane in self._lanes:
+            await group.start(lane.run)
+
+    def offer(self, batch: Sequence[Change]) -> None:
+        """Hand a batch to every lane; returns at once and keeps no reference to `batch`."""
+        if not batch:
+            return
+        shared = tuple(batch)
+        size = payload_bytes(shared)
+        now_s = self._clock()
+        for lane in self._lanes:
+            lane.offer(shared, size, now_s)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a required sink has no room, so that the next offer must wait for `room`."""
+        return True in [lane.room.is_full for lane in self._lanes]
+
+    async def room(self) -> None:
+        """Return once every required sink has room; one that has none for its `max_pause_s` is closed."""
+        while full := [lane for lane in self._lanes if lane.room.is_full]:
+            for lane in full:  # the time of all of them runs, whichever is waited for first
+                lane.begin_pause()
+            for lane in full:
+                await lane.wait_for_room()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Wait until every change is settled, for at most `deadline_s`; what is left is dropped. The last call."""
+        for lane in self._lanes:
+            lane.finish()
+        with move_on_after(deadline_s):
+            for lane in self._lanes:
+                await lane.finished()
+        for lane in self._lanes:
+            if not lane.is_closed:
+                log.error("sink.drain_expired", sink=lane.name, deadline_s=deadline_s, dropped=lane.pending)
+                lane.close(None)
+
+    def statistics(self) -> tuple[SinkStatistics, ...]:
+        """The accounts of all sinks, in their order."""
+        return tuple(lane.statistics() for lane in self._lanes)

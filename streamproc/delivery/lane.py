@@ -1,0 +1,325 @@
+"""One sink's lane: the loop that writes batches, and what becomes of them.
+
+The reader calls `offer`, which only puts a batch into the inbox and rings; one task per lane takes batches out and
+writes them. What is being written stays "in flight" until the sink has answered: `_settle` is the one place where an
+answer takes changes off the books, and `close` the one where they are given up. Both are synchronous, so that
+received = acked + coalesced + dead + dropped + pending holds whenever anybody looks.
+"""
+
+import math
+from asyncio import CancelledError, Future, get_running_loop
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager, nullcontext
+from random import Random
+from typing import Any
+
+import structlog
+from anyio import TASK_STATUS_IGNORED, CancelScope, Event, current_time, sleep
+from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint
+
+from streamproc.core.change import Change
+from streamproc.delivery.dead_letters import DeadLetters, rejected_of
+from streamproc.delivery.failures import Failures
+from streamproc.delivery.inbox import Batch, inbox_for
+from streamproc.delivery.policy import DeliveryPolicy
+from streamproc.delivery.room import Room
+from streamproc.delivery.statistics import SinkState, SinkStatistics
+from streamproc.delivery.write_timeout import WriteTimeout, is_cancelled
+from streamproc.errors import SinkRejected, SinkUnavailable
+from streamproc.protocols import Sink
+
+__all__ = ["Lane"]
+
+log = structlog.get_logger("streamproc")
+
+_LEAVE_S = 5.0  # how long a sink may take to close what it opened
+_REASON_MAX = 500  # characters of what a sink says in a log or a dead letter
+
+
+class Lane:
+    """Feeds one sink by its policy.
+
+    Args:
+        random: for the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        policy: DeliveryPolicy,
+        *,
+        random: Random,
+        dead_letters: DeadLetters,
+    ) -> None:
+        self.name = name
+        self.room = Room(policy.max_pause_s)
+        self.is_closed = False  # gets nothing any more
+        self._sink = sink
+        self._policy = policy
+        self._dead_letters = dead_letters
+
+        self._inbox = inbox_for(policy)
+        self._in_flight: Batch = ()
+        self._acked = self._dead = self._dropped = 0
+        self._writes = self._failed = self._retried = 0
+
+        self._failures = Failures(policy, random)
+        self._timeout = WriteTimeout(policy.timeout_s)
+        self._clock: Callable[[], float] = current_time  # once running, the same without the detour
+        self._life: CancelScope | None = None  # cancelled by `close`
+        self._bell: Future[None] | None = None  # what the idle lane waits for
+        self._is_draining = False
+        self._end: Event | None = None
+        self._closes_when_full = policy.when_full == "close_sink" or not policy.required
+
+    # --- the reader's side --------------------------------------------------------------------------------------------
+
+    def offer(self, batch: Batch, size: int, now_s: float) -> None:
+        """Put a batch of `size` payload bytes into the inbox; `now_s` is the time of the event loop."""
+        inbox = self._inbox
+        if self._closes_when_full and inbox.count >= self._policy.inbox_max:
+            self.close("inbox full")
+        inbox.put(batch, size, now_s)
+        if self.is_closed:
+            self._dropped += inbox.clear()
+            return
+        if inbox.count >= self._policy.inbox_max:
+            self.room.is_full = not self._closes_when_full
+        self._ring()
+
+    def begin_pause(self) -> None:
+        """Reading begins to wait for room."""
+        if self.room.begin_pause(self._clock()):
+            log.warning("sink.paused_reading", sink=self.name, pending=self.pending)
+
+    async def wait_for_room(self) -> None:
+        """Return once there is room, or close the sink after `max_pause_s` without any."""
+        self.begin_pause()
+        await self.room.wait(lambda: self.close("no room within max_pause_s"))
+
+    def finish(self) -> None:
+        """What waits is the last: it need not wait for more to fill a batch, and the lane ends after it."""
+        self._is_draining = True
+        self._ring()
+
+    async def finished(self) -> None:
+        """Return once nothing is pending after `finish`, or the sink was closed."""
+        if not self.is_closed:
+            self._end = self._end or Event()
+            await self._end.wait()
+
+    def close(self, reason: str | None) -> None:
+        """Give up what is pending and end the lane; logs it unless `reason` is None."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        dropped = len(self._in_flight) + self._inbox.clear()
+        self._in_flight = ()
+        self._dropped += dropped
+        self.room.free()
+        if self._end is not None:
+            self._end.set()
+        if self._life is not None:
+            self._life.cancel()
+        if reason is not None:
+            log.error("sink.closed", sink=self.name, reason=reason, dropped=dropped)
+
+    @property
+    def pending(self) -> int:
+        """Changes that wait or are in flight."""
+        return self._inbox.count + len(self._in_flight)
+
+    def statistics(self) -> SinkStatistics:
+        since_s = self._inbox.since_s()
+        if self._in_flight:
+            since_s = min(since_s, self._inbox.taken_since_s)
+        return SinkStatistics(
+            name=self.name,
+            state=self._state(),
+            received=self._inbox.received,
+            acked=self._acked,
+            coalesced=self._inbox.coalesced,
+            dead=self._dead,
+            dropped=self._dropped,
+            pending=self.pending,
+            writes=self._writes,
+            failed=self._failed,
+            retried=self._retried,
+            oldest_pending_s=0.0 if since_s == math.inf else self._clock() - since_s,
+        )
+
+    def _state(self) -> SinkState:
+        if self.is_closed:
+            return "closed"
+        if self._failures.is_open:
+            return "open" if self._timeout.scope is None else "half_open"
+        return "retrying" if self._failures.attempts else "delivering"
+
+    def _ring(self) -> None:
+        bell = self._bell
+        if bell is not None and not bell.done():
+            bell.set_result(None)
+
+    # --- the lane's own task ------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Enter the sink, write until the lane is finished, closed or cancelled, and leave the sink.
+
+        Raises:
+            Exception: the sink could not be entered; anything that happens later is logged and ends this lane alone.
+        """
+        self._clock = get_running_loop().time
+        is_entered = False
+        # Opened before the sink, which may open scopes itself; what is opened last has to be closed first.
+        with CancelScope() as leaving:
+            try:
+                async with _context(self._sink):
+                    is_entered = True
+                    task_status.started()
+                    try:
+                        await self._write_all()
+                    finally:
+                        self.close("cancelled" if self.pending else None)
+                        leaving.deadline = self._clock() + _LEAVE_S
+                        leaving.shield = True
+            except Exception:
+                if not is_entered:
+                    raise
+                log.exception("sink.failed", sink=self.name, cause="on leaving it")
+        if leaving.cancelled_caught:
+            log.error("sink.failed", sink=self.name, cause=f"not left within {_LEAVE_S:g} s")
+
+    async def _write_all(self) -> None:
+        with CancelScope() as self._life, self._timeout:
+            while not self.is_closed:
+                with CancelScope() as scope:
+                    await self._write_until_late(scope)
+                if scope.cancelled_caught and not self.is_closed:
+                    self._timed_out()
+
+    async def _write_until_late(self, scope: CancelScope) -> None:
+        """Write batch after batch; returns once the lane is closed, or after a write that used up `scope`."""
+        inbox, policy, timeout, failures = self._inbox, self._policy, self._timeout, self._failures
+        while not self.is_closed:
+            if not self._in_flight:
+                if not inbox.count and self._is_draining:
+                    self.close(None)
+                    return
+                if not inbox.count:
+                    await self._rung()
+                    continue
+                if policy.batch_wait_s:
+                    await self._fill()
+                self._in_flight = inbox.take(policy.batch_max, policy.batch_max_bytes)
+                if self.room.is_full and inbox.count < policy.inbox_max:
+                    self.room.free()
+            sent = self._in_flight
+            if failures.any:
+                sent = await self._again()
+            self._writes += 1
+            timeout.begin(scope)
+            try:
+                await self._sink.write(sent)
+            except (Exception, CancelledError) as error:
+                if isinstance(error, CancelledError) and is_cancelled():
+                    raise
+                if not self.is_closed:
+                    self._refused(sent, error, is_late=scope.cancel_called)
+            else:
+                if not self.is_closed:
+                    self._settle(sent)
+                    if failures.any:
+                        self._succeeded()
+            finally:
+                timeout.scope = None
+            if scope.cancel_called:
+                return
+            if inbox.count:
+                await checkpoint()  # a sink that never waits must not keep the reader waiting
+
+    async def _again(self) -> Batch:
+        """Wait as long as the failures ask for; returns what to write: a single change while the breaker is open."""
+        failures = self._failures
+        wait_s, failures.wait_s = failures.wait_s, 0.0
+        await sleep(wait_s)
+        if failures.attempts:
+            self._retried += 1
+        return self._in_flight[:1] if failures.is_open else self._in_flight
+
+    async def _fill(self) -> None:
+        """Wait until a batch is full, or its first change has waited long enough."""
+        inbox, policy = self._inbox, self._policy
+        count_max = min(policy.batch_max, policy.inbox_max)
+        if inbox.count < count_max:
+            with CancelScope(deadline=inbox.since_s() + policy.batch_wait_s):
+                while inbox.count < count_max and inbox.size < policy.batch_max_bytes and not self._is_draining:
+                    await self._rung()
+
+    async def _rung(self) -> None:
+        """Return when a batch was put in, or the lane shall finish."""
+        self._bell = get_running_loop().create_future()  # an anyio event would cost twice as much
+        try:
+            await self._bell
+        finally:
+            self._bell = None
+
+    # --- what the sink answered ---------------------------------------------------------------------------------------
+
+    def _settle(self, sent: Batch, dead: Collection[Change] = (), reason: str = "") -> None:
+        """The sink has answered for good: `dead` will never arrive, all others of `sent` have."""
+        self._in_flight = () if sent is self._in_flight else self._in_flight[len(sent) :]
+        self._acked += len(sent) - len(dead)
+        attempts, self._failures.attempts = self._failures.attempts, 0
+        if dead:
+            self._dead += len(dead)
+            self._dead_letters.bury(self.name, dead, reason[:_REASON_MAX], attempts)
+
+    def _succeeded(self) -> None:
+        if self._failures.forget():
+            log.info("sink.circuit_closed", sink=self.name)
+
+    def _refused(self, sent: Batch, error: BaseException, *, is_late: bool) -> None:
+        """The sink raised; `is_late` tells that it was cancelled for taking too long."""
+        if isinstance(error, SinkUnavailable):
+            self._unavailable(error.reason, error.retry_after_s)
+        elif isinstance(error, SinkRejected) and (dead := rejected_of(sent, error.changes)) is not None:
+            self._failures.attempts += 1
+            self._settle(sent, dead, error.reason)
+            self._succeeded()
+        elif is_late:
+            self._timed_out()
+        else:
+            self._bug(sent, error)
+
+    def _timed_out(self) -> None:
+        self._unavailable(f"no answer within {self._policy.timeout_s:g} s")
+
+    def _unavailable(self, cause: str, retry_after_s: float | None = None) -> None:
+        """Write what is in flight again after a wait, or give it up."""
+        failures = self._failures
+        was_open = failures.is_open
+        is_enough = failures.add_unavailable(self._timeout.began_s, self._clock(), retry_after_s)
+        self._failed += 1
+        facts = {"sink": self.name, "wait_s": round(failures.wait_s, 3), "cause": cause[:_REASON_MAX]}
+        if failures.is_open and not was_open:
+            log.warning("sink.circuit_opened", failures=failures.in_a_row, **facts)
+        elif not is_enough:
+            log.warning("sink.retry_scheduled", attempt=failures.attempts + 1, **facts)
+        if is_enough:
+            self._settle(self._in_flight, self._in_flight, cause)
+
+    def _bug(self, sent: Batch, error: BaseException) -> None:
+        failures = self._failures
+        is_enough = failures.add_bug()
+        failures.attempts += 1
+        self._failed += 1
+        log.error("sink.failed", sink=self.name, cause="unexpected exception", in_a_row=failures.bugs, exc_info=error)
+        self._settle(sent, sent, f"the sink raised {type(error).__qualname__}")
+        if is_enough:
+            self.close("unexpected exceptions")
+
+
+def _context(sink: Sink) -> AbstractAsyncContextManager[Any]:
+    return sink if isinstance(sink, AbstractAsyncContextManager) else nullcontext()
