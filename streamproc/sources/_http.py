@@ -6,16 +6,17 @@ or content, and keep no foreign exception as their cause, because the texts of t
 
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import aiohttp
 import anyio
 from aiohttp.http_exceptions import HttpProcessingError
+from anyio.lowlevel import checkpoint
 from yarl import URL
 
 from streamproc.errors import ConfigError, SourceError, SourceUnavailable
@@ -139,7 +140,7 @@ def new_session(like: aiohttp.ClientSession | None = None) -> aiohttp.ClientSess
 
 
 @asynccontextmanager
-async def session_of(given: aiohttp.ClientSession | None) -> AsyncIterator[aiohttp.ClientSession]:
+async def session_of(given: aiohttp.ClientSession | None) -> AsyncGenerator[aiohttp.ClientSession]:
     """The given session, which stays open, or a new one for this block."""
     if given is not None:
         yield given
@@ -150,10 +151,10 @@ async def session_of(given: aiohttp.ClientSession | None) -> AsyncIterator[aioht
     finally:
         with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
             await session.close()
-            await anyio.lowlevel.checkpoint()  # the loop closes a socket one turn after its transport
+            await checkpoint()  # the loop closes a socket one turn after its transport
 
 
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+def _socket(address: tuple[Any, ...]) -> socket.socket:
     """A socket whose peer is asked for a sign of life when it is silent; a lost one would look like a quiet one."""
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)

@@ -178,4 +178,4 @@ class AssistantsResync:
         """An id as one segment of a path, whatever is in it."""
         if id in ("", ".", ".."):
             raise SourceError(f"{self._host}: no object has the id {id!r}")
-        return quote(id, safe="", errors="replace")
+        return quote(id, safe="")

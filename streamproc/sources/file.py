@@ -69,7 +69,7 @@ class FileSource:
         return f"FileSource({self._path!r}, name={self.name!r})"
 
     @asynccontextmanager
-    async def open(self, cursor: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def open(self, cursor: str | None) -> AsyncGenerator[AsyncIterator[bytes]]:
         """Open the file; see `Source.open`.
 
         Raises:

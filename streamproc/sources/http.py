@@ -8,7 +8,7 @@ change is `SourceUnavailable`, any other `SourceError`. Nothing is tried again h
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, cast
 
@@ -22,7 +22,17 @@ from streamproc.errors import ConfigError, SourceError, SourceUnavailable
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
-from streamproc.sources._http import Border, WallClock, checked_url, mime_of, new_session, refusal, session_of, where
+from streamproc.sources._http import (
+    Border,
+    WallClock,
+    checked_url,
+    mime_of,
+    new_session,
+    refusal,
+    session_of,
+    split_credentials,
+    where,
+)
 from streamproc.sources._resync import Resync
 
 __all__ = ["HttpSource"]
@@ -105,7 +115,7 @@ class HttpSource:
         return f"HttpSource({self._method} {self._url.with_query(None).with_fragment(None)}, name={self.name!r})"
 
     @asynccontextmanager
-    async def open(self, cursor: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def open(self, cursor: str | None) -> AsyncGenerator[AsyncIterator[bytes]]:
         """Send the request; see `Source.open`.
 
         Raises:
@@ -192,12 +202,20 @@ class HttpSource:
             return
         if status != 200:
             self.repeatable = self.repeatable or status == 429
-            raise refusal(self._host, status, headers, await _prefix_bytes(response), self._now)
+            raise refusal(self._host, status, headers, await self._prefix_bytes(response), self._now)
         if (mime := mime_of(headers)) != _MIME:
-            size = await _prefix_bytes(response)
+            size = await self._prefix_bytes(response)
             raise SourceError(f"expected {_MIME} from {self._host}, {mime or 'no MIME type'} came ({size} bytes read)")
         if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             raise SourceError(f"expected a stream without Content-Encoding from {self._host}, an encoded one came")
+
+    async def _prefix_bytes(self, response: aiohttp.ClientResponse) -> int:
+        """How long the answer is, as far as its beginning tells."""
+        size = 0
+        with anyio.move_on_after(min(_PREFIX_TIMEOUT_S, self._idle_timeout_s)), suppress(aiohttp.ClientError, OSError):
+            while size < _PREFIX_BYTES and (chunk := await response.content.readany()):
+                size += len(chunk)
+        return min(size, _PREFIX_BYTES)
 
 
 class _Body:
@@ -243,12 +261,3 @@ class _Body:
             return content.read_nowait()
         finally:
             content.set_exception(broken)
-
-
-async def _prefix_bytes(response: aiohttp.ClientResponse) -> int:
-    """How long the answer is, as far as its beginning tells."""
-    size = 0
-    with anyio.move_on_after(_PREFIX_TIMEOUT_S), suppress(aiohttp.ClientError, OSError):
-        while size < _PREFIX_BYTES and (chunk := await response.content.readany()):
-            size += len(chunk)
-    return min(size, _PREFIX_BYTES)

@@ -10,7 +10,16 @@ Events are written out as the bytes of a stream, so that whatever comes next kno
 what an item is shows in the members that it has.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import Any, Final
@@ -74,7 +83,7 @@ class IterableSource:
         return f"IterableSource({type(self._iterable).__name__}, name={self.name!r})"
 
     @asynccontextmanager
-    async def open(self, cursor: str | None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def open(self, cursor: str | None) -> AsyncGenerator[AsyncIterator[bytes]]:
         """Start to iterate; see `Source.open`.
 
         Raises:
