@@ -8,7 +8,7 @@ change is `SourceUnavailable`, any other `SourceError`. Nothing is tried again h
 
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, cast
 
@@ -19,9 +19,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from streamproc.errors import ConfigError, SourceError, SourceUnavailable
-from streamproc.model.message import Message
-from streamproc.model.run import Run
-from streamproc.model.run_step import RunStep
 from streamproc.sources._http import (
     Border,
     WallClock,
@@ -33,7 +30,7 @@ from streamproc.sources._http import (
     split_credentials,
     where,
 )
-from streamproc.sources._resync import Resync
+from streamproc.sources._resync import AskForResult, Resync
 
 __all__ = ["HttpSource"]
 
@@ -109,7 +106,7 @@ class HttpSource:
         was no connection, or the answer was 429. False after a 204."""
         if resync is not None:
             # an attribute that is there or not, since that is what `isinstance(source, ResyncingSource)` looks at
-            self.resync: Callable[[str, str | None], Awaitable[Sequence[Run | RunStep | Message]]] = resync.resync
+            self.resync: AskForResult = resync.resync
 
     def __repr__(self) -> str:
         return f"HttpSource({self._method} {self._url.with_query(None).with_fragment(None)}, name={self.name!r})"
@@ -238,26 +235,20 @@ class _Body:
             with anyio.move_on_after(self._idle_timeout_s) as scope:
                 try:
                     chunk = await self._content.readany()
-                except (aiohttp.ClientError, OSError):
-                    chunk = self._rest()
+                except (aiohttp.ClientError, OSError) as error:
+                    chunk = self._rest(error)
                     if not chunk:
                         raise
             if scope.cancelled_caught:
-                chunk = self._content.read_nowait()  # what came in the last moment
-                if not chunk:
-                    raise SourceUnavailable(f"{self._host} sent nothing for {self._idle_timeout_s:g} s")
+                raise SourceUnavailable(f"{self._host} sent nothing for {self._idle_timeout_s:g} s")
         if not chunk:
             raise StopAsyncIteration
         return chunk
 
-    def _rest(self) -> bytes:
+    def _rest(self, error: BaseException) -> bytes:
         """What came before the connection broke and is still unread: aiohttp raises at once, whatever it holds."""
-        content = self._content
-        broken = content.exception()
-        if broken is None:
-            return b""
-        content.set_exception(cast(Any, None))
+        self._content.set_exception(cast(Any, None))
         try:
-            return content.read_nowait()
+            return self._content.read_nowait()
         finally:
-            content.set_exception(broken)
+            self._content.set_exception(error)

@@ -14,11 +14,8 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
-    Callable,
     Iterable,
     Mapping,
-    Sequence,
 )
 from contextlib import asynccontextmanager
 from inspect import isawaitable
@@ -37,7 +34,7 @@ from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 from streamproc.model.wire import to_wire
-from streamproc.sources._resync import Resync
+from streamproc.sources._resync import AskForResult, Resync
 
 __all__ = ["IterableSource"]
 
@@ -77,7 +74,7 @@ class IterableSource:
         self._was_opened = False
         if resync is not None:
             # an attribute that is there or not, since that is what `isinstance(source, ResyncingSource)` looks at
-            self.resync: Callable[[str, str | None], Awaitable[Sequence[Run | RunStep | Message]]] = resync.resync
+            self.resync: AskForResult = resync.resync
 
     def __repr__(self) -> str:
         return f"IterableSource({type(self._iterable).__name__}, name={self.name!r})"

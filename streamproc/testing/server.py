@@ -219,7 +219,7 @@ class _Connection:
                     return
                 case Stall():
                     while await self._receive():
-                        pass
+                        self._pending.clear()
                     return
         if is_chunked:
             await self._send(b"0\r\n\r\n")

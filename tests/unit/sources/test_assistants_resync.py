@@ -18,7 +18,8 @@ MESSAGES = [message("completed", "msg_1", x=None).data]
 
 
 def resync_of(server: ScriptedServer, **given: Any) -> AssistantsResync:
-    return AssistantsResync(server.url, **{"poll_s": 0.001, **given})
+    settings: dict[str, Any] = {"poll_s": 0.001, **given}
+    return AssistantsResync(server.url, **settings)
 
 
 def listing(*objects: Any, has_more: Any = False) -> Response:

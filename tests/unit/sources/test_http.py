@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -49,7 +49,7 @@ async def drain(chunks: AsyncIterator[bytes], into: list[bytes]) -> None:
 
 
 @asynccontextmanager
-async def answering(*answers: Any) -> AsyncIterator[ScriptedServer]:
+async def answering(*answers: Any) -> AsyncGenerator[ScriptedServer]:
     """A server that answers any request so."""
     async with ScriptedServer() as server:
         server.script(None, answers)
