@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"streamproc.dialects"}),
     frozenset({"streamproc.core.processor"}),  # joins framing, a dialect chosen by name, and the reducer
     frozenset({"streamproc.protocols"}),
+    frozenset({"streamproc.actions"}),  # what hooks and the pipeline hand to the user
     frozenset(
         {"streamproc.delivery", "streamproc.hooks", "streamproc.stores", "streamproc.sources", "streamproc.sinks"}
     ),
