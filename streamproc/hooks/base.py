@@ -15,7 +15,7 @@ The rules for all hooks:
   then `done` of parts and of the object.
 """
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Final, TypeAlias
 
 from streamproc.actions import RequiredAction
@@ -166,7 +166,7 @@ class RunHooks:
         outcome = await outcomes_of(self).settled(run_id)
         return tuple(tracked.last.state for tracked in outcome.messages.values())
 
-    def text_deltas(self, run_id: str | None = None) -> AsyncIterator[str]:
+    def text_deltas(self, run_id: str | None = None) -> AsyncGenerator[str, None]:
         """Iterate over a run's text from its beginning, in pieces as they come, until the run is done.
 
         It is a view of what arrived: a reader that begins late or is slow gets what it missed as one piece, so nothing

@@ -8,7 +8,7 @@ Runs are forgotten whole: those that ended beyond `Limits.max_closed_runs`, the 
 `Limits.max_open_runs`, and whichever the owner of the streams evicts.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Iterable
 
 import anyio
 
@@ -61,14 +61,14 @@ class Outcomes:
 
     def __init__(self) -> None:
         self.limits = Limits()
-        self.is_attached = False  # whether somebody tells of changes
+        self._is_attached = False  # whether somebody tells of changes
         self.steps: dict[str, Tracked] = {}
         self.messages: dict[str, Tracked] = {}
         self._open: dict[str, Outcome] = {}
         self._ended: dict[str, Outcome] = {}
         self._streams: dict[str, dict[str, None]] = {}  # stream that goes on -> its runs, the current one last
         self._latest: str | None = None  # the run that began last
-        self._is_over = False  # streams came, and all of them ended
+        self._is_over = False  # no stream goes on that could bring a run
         self._event: anyio.Event | None = None  # set and replaced at each news
 
     # -- told -------------------------------------------------------------------------------------------------------
@@ -76,8 +76,8 @@ class Outcomes:
     def attach(self, limits: Limits) -> None:
         """Somebody will tell of changes."""
         self.limits = limits
-        self.is_attached = True
-        self.tell()
+        self._is_attached = True
+        self._is_over = False
 
     def hear(self, stream: str) -> dict[str, None]:
         """Something came on a stream; returns the runs it was about so far."""
@@ -131,17 +131,15 @@ class Outcomes:
     def end_stream(self, stream: str) -> str | None:
         """Nothing more will come on a stream; returns the run it was about last."""
         runs = self._streams.pop(stream, {})
-        for run_id in runs:
-            if run_id in self._open:
-                self._open[run_id].settled = True
-        self._is_over = not self._streams
+        self._settle(runs)
+        self._is_over = self._is_over or not self._streams
         self.tell()
         return next((run_id for run_id in reversed(runs) if run_id), None)
 
     def close(self) -> None:
         """Nothing more will come at all."""
-        for stream in [*self._streams]:
-            self.end_stream(stream)
+        for runs in self._streams.values():
+            self._settle(runs)
         self._is_over = True
         self.tell()
 
@@ -161,6 +159,11 @@ class Outcomes:
         if self._event is not None:
             self._event.set()
             self._event = None
+
+    def _settle(self, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            if run_id in self._open:
+                self._open[run_id].settled = True
 
     def _members(self, tracked: Tracked) -> dict[str, Tracked]:
         return tracked.outcome.steps if tracked.last.kind == "step" else tracked.outcome.messages
@@ -182,7 +185,7 @@ class Outcomes:
             StreamprocError: there is none, and no stream left that could bring it.
         """
         while (outcome := self._find(run_id)) is None:
-            if not self.is_attached:
+            if not self._is_attached:
                 raise StreamprocError("expected hooks that belong to a pipeline; these will see no run")
             if self._is_over:
                 raise StreamprocError("no run was seen" if run_id is None else f"run {run_id!r} was not seen")
@@ -201,7 +204,7 @@ class Outcomes:
             outcome = self._find(run_id) or outcome
         return outcome
 
-    async def texts(self, run_id: str | None) -> AsyncIterator[str]:
+    async def texts(self, run_id: str | None) -> AsyncGenerator[str, None]:
         """The text of a run from its beginning, in pieces as they come, until the run is settled.
 
         Raises:

@@ -1,6 +1,6 @@
 """Hooks that note what they are called with, in few words, and what drives them without a pipeline."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from streamproc import Anomaly, Change, ErrorObject, Event, Run, StreamProcessor
@@ -9,7 +9,7 @@ from streamproc.hooks import CallFragment, HookDispatch, RunHooks, TextFragment
 from streamproc.model import ImageFile, ImageUrl, Text
 from tests.streams import sse
 
-__all__ = ["CALLS", "TEXTS", "Recorder", "Told", "record", "told"]
+__all__ = ["CALLS", "TEXTS", "Recorder", "Told", "hooked", "record", "told"]
 
 Told: TypeAlias = list[tuple[Any, ...]]
 
@@ -22,6 +22,14 @@ class Recorder(RunHooks):
 
     def __init__(self) -> None:
         self.told: Told = []
+
+
+def hooked(**functions: Callable[..., Any]) -> RunHooks:
+    """Hooks of which those of these names (without `on_`) are overridden by functions."""
+    hooks = RunHooks()
+    for name, function in functions.items():
+        setattr(hooks, f"on_{name}", function)
+    return hooks
 
 
 def record(names: str) -> Recorder:

@@ -5,7 +5,7 @@ from typing import Any
 from streamproc import Event, StreamProcessor
 from streamproc.hooks import HookDispatch
 from tests.streams import done, message, message_delta, run, sse, text, words
-from tests.unit.hooks.recorder import TEXTS, record, told
+from tests.unit.hooks.recorder import TEXTS, hooked, told
 
 ALL = f"{TEXTS} annotation refusal_delta refusal_done image_file_done image_url_done"
 
@@ -99,9 +99,8 @@ def test_each_annotation_is_told_once() -> None:
         message_delta(text(index=0, annotations=[note("0", index=0), "odd", note("1", index=1)])),
     ]
     final = message("completed", "msg_1", text("a", annotations=[note("0"), note("1"), note("2")]))
-    hooks = record("annotation")
     seen: list[object] = []
-    hooks.on_annotation = lambda annotation, change, /: seen.append(annotation.text)  # type: ignore[method-assign,assignment,union-attr]
+    hooks = hooked(annotation=lambda annotation, change: seen.append(annotation.text))
     HookDispatch(hooks, on_error="raise").dispatch(StreamProcessor().feed(sse(run(), message(), *deltas, final)))
 
     assert seen == ["1", "0", "2"]

@@ -3,10 +3,10 @@
 import pytest
 
 from streamproc import Event, StreamProcessor
-from streamproc.hooks import CallFragment, HookDispatch, RunHooks
-from streamproc.model import FunctionToolCall, McpToolCall, RunStep
+from streamproc.hooks import CallFragment, HookDispatch
+from streamproc.model import Function, FunctionToolCall, McpToolCall
 from tests.streams import arguments, call, calls, code, creation, done, event, run, sse, step, step_delta
-from tests.unit.hooks.recorder import CALLS, record, told
+from tests.unit.hooks.recorder import CALLS, hooked, record, told
 
 FINAL = step("completed", "step_1", call("ab", id="c0", name="f"), call("xy", id="c1", name="g"))
 
@@ -101,9 +101,8 @@ def test_only_the_final_step_came() -> None:
 def test_a_continuation_begins_with_the_end_of_an_earlier_step() -> None:
     """It gives that step's done, with the output, and nothing of it twice."""
     submitted = step("completed", "step_1", call("a", id="c0", name="f", output="42"))
-    hooks = RunHooks()
     outputs: list[object] = []
-    hooks.on_tool_call_done = lambda call, change, /: outputs.append(call.function.output)  # type: ignore[method-assign,assignment,union-attr]
+    hooks = hooked(tool_call_done=lambda call, change: outputs.append(call.function.output))
     dispatch, proc = HookDispatch(hooks, on_error="raise"), StreamProcessor()
     dispatch.dispatch(proc.feed(sse(run(), step(), first(0, "c0", "a"), run("requires_action"), done())))
     before = list(outputs)
@@ -301,8 +300,7 @@ def test_hooks_that_come_late() -> None:
 def test_a_fragment_tells_which_call_it_is() -> None:
     """On the wire only the first one has an id, and of a fast run of fragments none has more than its text."""
     found: list[CallFragment] = []
-    hooks = RunHooks()
-    hooks.on_tool_call_delta = lambda delta, change, /: found.append(delta)  # type: ignore[method-assign,assignment]
+    hooks = hooked(tool_call_delta=lambda delta, change: found.append(delta))
     events = [run(), step(), first(0, "c0", "a"), *map(arguments, "bcd")]
     HookDispatch(hooks, on_error="raise").dispatch(StreamProcessor().feed(sse(*events)))
 
@@ -323,9 +321,10 @@ def test_code_and_its_outputs() -> None:
 def test_a_call_of_an_mcp_server() -> None:
     """Its arguments stand on the call itself, and the step's details carry the tool's type (Azure)."""
     found: list[object] = []
-    hooks = RunHooks()
-    hooks.on_tool_call_created = lambda call, change, /: found.append(call)  # type: ignore[method-assign,assignment]
-    hooks.on_tool_call_delta = lambda delta, change, /: found.append((delta.type, delta.text))  # type: ignore[method-assign,assignment]
+    hooks = hooked(
+        tool_call_created=lambda call, change: found.append(call),
+        tool_call_delta=lambda delta, change: found.append((delta.type, delta.text)),
+    )
     entries = [{"index": 0, "id": "m", "type": "mcp", "arguments": "{"}, {"index": 0, "type": "mcp", "arguments": "}"}]
     events = [
         run(),
@@ -386,14 +385,9 @@ def test_more_places_than_are_remembered() -> None:
 
 def test_the_state_beside_a_fragment_is_that_of_its_moment() -> None:
     """Though the whole batch was merged before the first hook was called."""
-    seen: list[str] = []
-
-    class Looking(RunHooks):
-        def on_tool_call_delta(self, delta, change):  # type: ignore[no-untyped-def]
-            state: RunStep = change.state
-            seen.append(state.step_details.tool_calls[0].function.arguments)  # type: ignore[union-attr,index,arg-type]
-
+    seen: list[FunctionToolCall] = []
+    hooks = hooked(tool_call_delta=lambda delta, change: seen.append(change.state.step_details.tool_calls[0]))
     events = [run(), step(), first(0, "c0", "a"), *map(arguments, "bc")]
-    HookDispatch(Looking(), on_error="raise").dispatch(StreamProcessor().feed(sse(*events)))
+    HookDispatch(hooks, on_error="raise").dispatch(StreamProcessor().feed(sse(*events)))
 
-    assert seen == ["a", "ab", "abc"]
+    assert [item.function for item in seen] == [Function(name="f", arguments=text) for text in ("a", "ab", "abc")]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 
@@ -133,7 +134,7 @@ async def test_the_end_comes_last() -> None:
 
     class Ending(RunHooks):
         async def on_change(self, change: Change, /) -> None:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             told.append(change.kind)
 
         async def on_end(self, stream: str, run_id: str | None, /) -> None:

@@ -8,6 +8,7 @@ from streamproc import Change
 from streamproc.errors import ConfigError
 from streamproc.hooks import HookDispatch, RunHooks
 from streamproc.hooks.listeners import Listeners, listeners_of
+from tests.unit.hooks.recorder import hooked
 
 
 def overridden(hooks: RunHooks) -> dict[str, bool]:
@@ -78,7 +79,4 @@ def test_a_hook_that_cannot_take_its_arguments() -> None:
 
 def test_a_builtin_that_tells_no_signature() -> None:
     """It is taken at its word."""
-    hooks = RunHooks()
-    hooks.on_step_done = max  # type: ignore[method-assign,assignment]
-
-    assert overridden(hooks) == {"on_step_done": False}
+    assert overridden(hooked(step_done=max)) == {"on_step_done": False}
