@@ -12,7 +12,7 @@ from streamproc import __version__
 from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
-from streamproc.cli.terminal import is_terminal, stdout
+from streamproc.display.terminal import is_terminal, stdout
 from streamproc.errors import ConfigError
 
 __all__ = ["run"]

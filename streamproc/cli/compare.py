@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from streamproc.cli.bundled import frames_of, merge, microseconds_per_event
-from streamproc.cli.describe import excerpt
 from streamproc.cli.oracle import Held, Oracle
-from streamproc.cli.tables import new_table
-from streamproc.cli.terminal import clean
 from streamproc.core.lifecycle import TERMINAL
+from streamproc.display.describe import excerpt
+from streamproc.display.tables import new_table
+from streamproc.display.terminal import clean
 from streamproc.model.wire import to_wire
 
 __all__ = ["Comparison", "facts", "last_words", "merge_here"]

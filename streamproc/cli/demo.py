@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from streamproc.cli.bundled import bundled_streams, frames_of, merge, microseconds_per_event
-from streamproc.cli.describe import tokens
 from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note
 from streamproc.cli.output import states
-from streamproc.cli.tables import status_text, steps_table
 from streamproc.core.change import Note
 from streamproc.core.processor import StreamProcessor
+from streamproc.display.describe import tokens
+from streamproc.display.tables import status_text, steps_table
 from streamproc.model.run_step import RunStep
 
 __all__ = ["demo"]

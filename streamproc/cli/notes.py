@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from streamproc.cli.terminal import clean
 from streamproc.core.anomalies import AnomalyKind
+from streamproc.display.terminal import clean
 
 __all__ = ["MEANINGS", "note", "note_anomalies"]
 

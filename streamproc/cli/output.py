@@ -6,10 +6,10 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias
 import msgspec
 
 from streamproc.cli.tally import Tally
-from streamproc.cli.terminal import escape_json
 from streamproc.core.body import Kind
 from streamproc.core.change import Change, Note, encode_change
 from streamproc.core.reducer import Reducer
+from streamproc.display.terminal import escape_json
 from streamproc.model.wire import WireObject, to_wire
 
 __all__ = ["Output", "Printer", "TablePrinter", "states"]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from streamproc.cli.terminal import clean, is_terminal
+from streamproc.display.terminal import clean, is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

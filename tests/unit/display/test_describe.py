@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamproc import Message, Run, RunStep, Usage
-from streamproc.cli.describe import Part, excerpt, run_detail, status, step_parts, tokens
 from streamproc.core.change import Note
+from streamproc.display.describe import Part, excerpt, run_detail, status, step_parts, tokens
 from streamproc.model.run_step import DETAILS
 from streamproc.model.tool_calls import TOOL_CALLS
 from streamproc.model.wire import from_wire

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from streamproc.cli.terminal import clean
 from streamproc.core.change import Note
+from streamproc.display.terminal import clean
 from streamproc.model.message import Message
 from streamproc.model.run import IncompleteDetails, RequiredAction, Run, SubmitTools
 from streamproc.model.run_step import (

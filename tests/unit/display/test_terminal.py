@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproc.cli.terminal import clean, escape_json
+from streamproc.display.terminal import clean, escape_json
 
 ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 HOSTILE = st.text(st.sampled_from("ab \t\n\r\x00\x07\x1b[]\x7f\x85\x9b\u061c\u200f\u2028\u202e\u2066é✓"))
