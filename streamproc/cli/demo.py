@@ -16,10 +16,8 @@ from streamproc.cli.bundled import bundled_streams, frames_of, merge, microsecon
 from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note
 from streamproc.cli.output import states
-from streamproc.core.change import Note
 from streamproc.core.processor import StreamProcessor
-from streamproc.display.describe import tokens
-from streamproc.display.tables import status_text, steps_table
+from streamproc.display.tables import run_caption, steps_table
 from streamproc.model.run_step import RunStep
 
 __all__ = ["demo"]
@@ -105,10 +103,7 @@ def _table(proc: StreamProcessor, width: int) -> Table:
     table = steps_table(steps, proc.messages, width)
     table.caption_justify = "left"
     for run in proc.runs.values():
-        caption = Text.assemble(f"run {run.id} ", status_text(run.status, Note()))
-        if spent := tokens(run.usage):
-            caption.append(f", {spent} tokens")
-        table.caption = caption
+        table.caption = run_caption(run)
     return table
 
 

@@ -10,13 +10,14 @@ from rich.box import HORIZONTALS
 from rich.table import Table
 from rich.text import Text
 
-from streamproc.core.change import Note
+from streamproc.core.change import NO_NOTE, Note
 from streamproc.display.describe import Part, status, step_parts, tokens
 from streamproc.display.terminal import clean
 from streamproc.model.message import Message
+from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 
-__all__ = ["new_table", "status_text", "steps_table"]
+__all__ = ["new_table", "run_caption", "status_text", "steps_table"]
 
 _COLOURS: Final[Mapping[str, str]] = {
     "completed": "green",
@@ -67,6 +68,14 @@ def new_table(width: int, first: str) -> Table:
 def status_text(value: object, beside: Note) -> Text:
     """A status in its colour."""
     return Text(status(value, beside), style=_COLOURS.get(str(value), ""))
+
+
+def run_caption(run: Run) -> Text:
+    """What stands below a table of steps: their run, its status, and the tokens it spent."""
+    caption = Text.assemble(f"run {clean(run.id)} ", status_text(run.status, NO_NOTE))
+    if spent := tokens(run.usage):
+        caption.append(f", {spent} tokens")
+    return caption
 
 
 def _detail(part: Part) -> Text:
