@@ -52,6 +52,15 @@ def check_dialect(factory: Callable[[], Dialect], recordings: Iterable[bytes]) -
     _assert(number >= 0, "recordings", "there is none")
 
 
+class _Plain:
+    """A dialect without the fragment decoders that it may have; see `hot_decoders`."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.decode = dialect.decode
+        self.finish = dialect.finish
+        self.cursor: str | None = None
+
+
 def _check_ends(factory: Callable[[], Dialect]) -> None:
     """A stream may be empty, and cannot be resumed before it began."""
     about = "an empty stream"
@@ -84,6 +93,8 @@ def _check_chunking(factory: Callable[[], Dialect], about: str, recording: bytes
         ("cut behind each line", recording.splitlines(keepends=True)),
     ):
         _assert(_changes(factory, chunks) == whole, about, f"{what} it gives other changes than as a whole")
+    plain = _changes(lambda: _Plain(factory()), [recording])
+    _assert(plain == whole, about, "its `fragments` give other changes than its `decode`")
 
 
 def _check_payloads(factory: Callable[[], Dialect], about: str, frames: Sequence[Frame]) -> None:
