@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -151,7 +151,7 @@ def raising(error: OSError) -> Any:
 
 
 @contextmanager
-def hanging_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Event, Event]]:
+def hanging_disk(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[Event, Event]]:
     """Writes hang until the second event is set; the first one says that one does."""
     reached, go_on = Event(), Event()
     write = os.write

@@ -5,7 +5,7 @@ import os
 import random
 import resource
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def opened(file: ChangeFile) -> Iterator[ChangeFile]:
+def opened(file: ChangeFile) -> Generator[ChangeFile]:
     file.open()
     try:
         yield file

@@ -1,7 +1,7 @@
 """The end of a file of changes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LINES = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b""
 
 
 @contextmanager
-def opened(path: Path, data: bytes) -> Iterator[int]:
+def opened(path: Path, data: bytes) -> Generator[int]:
     """A file with this in it."""
     path.write_bytes(data)
     fd = os.open(path, os.O_RDONLY)

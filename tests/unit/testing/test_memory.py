@@ -33,7 +33,7 @@ async def test_outcomes_follow_each_other() -> None:
     """One for each write; after them every write ends the same way."""
     error = KeyError("bug")
     sink = ScriptedSink(Unavailable(2.5), Reject((0, 2, 99)), Raise(error), Slow(0.0), then=Unavailable())
-    ends = []
+    ends: list[Exception | None] = []
     for _ in range(6):
         try:
             await sink.write(BATCH[:3])
@@ -126,14 +126,18 @@ async def test_connection_may_fail_at_its_beginning_or_later() -> None:
 async def test_connection_is_closed_when_it_is_left(rest: Sequence[Item]) -> None:
     """Cancelled or not, at its end or before."""
     source = ScriptedSource([b"a", *rest])
-    seen = []
-    with anyio.CancelScope() as scope:
+    seen: list[tuple[bytes, int]] = []
+
+    async def leave_early() -> None:
         async with source.open(None) as chunks:
             async for chunk in chunks:
                 seen.append((chunk, source.open_connections))
                 scope.cancel()
 
-    assert (scope.cancelled_caught, seen, source.open_connections) == (True, [(b"a", 1)], 0)
+    with anyio.CancelScope() as scope:
+        await leave_early()
+
+    assert [scope.cancelled_caught, seen, source.open_connections] == [True, [(b"a", 1)], 0]
 
 
 def test_source_says_what_opening_again_does_only_when_it_is_told_to() -> None:
