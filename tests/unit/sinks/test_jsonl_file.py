@@ -134,6 +134,17 @@ def test_writing_needs_an_open_file(path: Path) -> None:
         file.append(entries(CHANGES))
 
 
+def test_closing_twice_is_harmless(path: Path) -> None:
+    """And closing what was never opened."""
+    file = change_file(path)
+    file.close()
+    with opened(file):
+        file.append(entries(CHANGES))
+    file.close()
+
+    assert path.read_bytes() == TEXT
+
+
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 

@@ -140,10 +140,19 @@ async def test_connection_is_closed_when_it_is_left(rest: Sequence[Item]) -> Non
     assert [scope.cancelled_caught, seen, source.open_connections] == [True, [(b"a", 1)], 0]
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("item", [HANG, Slow(3600.0)])
+async def test_connection_that_waits_can_be_cancelled(item: Item) -> None:
+    source = ScriptedSource([item])
+    with anyio.move_on_after(0.01) as scope:
+        await read(source)
+
+    assert (scope.cancelled_caught, source.open_connections) == (True, 0)
+
+
 def test_source_says_what_opening_again_does_only_when_it_is_told_to() -> None:
     plain, resumable, repeatable = ScriptedSource(), ScriptedSource(resumable=True), ScriptedSource(repeatable=True)
 
-    assert not isinstance(plain, ReopeningSource)
-    assert isinstance(resumable, ReopeningSource)
+    assert [isinstance(each, ReopeningSource) for each in (plain, resumable, repeatable)] == [False, True, True]
     assert (resumable.resumable, resumable.repeatable) == (True, False)
     assert (repeatable.resumable, repeatable.repeatable) == (False, True)
