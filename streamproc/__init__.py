@@ -10,6 +10,8 @@ proc.close()
 print(proc.steps)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from streamproc.core.anomalies import Anomaly
 from streamproc.core.change import Change, encode_change
 from streamproc.core.events import Event, encode_sse
@@ -24,19 +26,29 @@ from streamproc.model.run_step import LastError, RunStep, Usage
 from streamproc.model.thread import ErrorObject, Thread
 from streamproc.model.wire import to_wire
 
+if TYPE_CHECKING:
+    from streamproc.delivery.policy import DeliveryPolicy, Retry
+    from streamproc.hooks import RunHooks
+    from streamproc.pipeline import Pipeline, StreamResult
+
 __all__ = [
     "Anomaly",
     "AssistantsDialect",
     "Change",
+    "DeliveryPolicy",
     "ErrorObject",
     "Event",
     "LastError",
     "Limits",
     "Message",
+    "Pipeline",
     "Reducer",
+    "Retry",
     "Run",
+    "RunHooks",
     "RunStep",
     "StreamProcessor",
+    "StreamResult",
     "StreamprocError",
     "Thread",
     "Usage",
@@ -46,3 +58,21 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# What needs anyio and structlog is imported when it is first used (PEP 562), so that the bare core stays cheap.
+_LAZY = {
+    "DeliveryPolicy": "streamproc.delivery.policy",
+    "Pipeline": "streamproc.pipeline",
+    "Retry": "streamproc.delivery.policy",
+    "RunHooks": "streamproc.hooks",
+    "StreamResult": "streamproc.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value

@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset(
         {"streamproc.delivery", "streamproc.hooks", "streamproc.stores", "streamproc.sources", "streamproc.sinks"}
     ),
-    frozenset({"streamproc.pipeline"}),
+    frozenset({"streamproc.pipeline", "streamproc.recovery"}),
     frozenset({"streamproc.testing"}),  # for authors of plug-ins; tests may see everything
     frozenset({"streamproc"}),  # the public names; whatever they are made of must not import them
     frozenset({"streamproc.worker"}),

@@ -44,7 +44,7 @@ class StreamContext:
                 raise ValueError(
                     f"epoch {epoch} of stream {self.origin.stream!r} is below the current {self.origin.epoch}"
                 )
-            self.origin = Origin(self.origin.stream, epoch)
+            self.origin = Origin(self.origin.stream, epoch, self.origin.at)
             self.owner = (self.origin.stream, epoch)
             self.places = no_places()
             self.seq = 0

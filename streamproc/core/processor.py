@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from streamproc.core.change import Change
+from streamproc.core.change import Change, Origin
 from streamproc.core.context import StreamContext
 from streamproc.core.dialect import Dialect, DialectFactory, dialect_factory, hot_decoders
 from streamproc.core.fragments import FragmentDecoder
@@ -137,7 +137,7 @@ class StreamProcessor:
         context = self._context
         for event in self._dialect.finish():
             changes += self.reducer.apply(event, context)
-        self.truncated = not (context.done or context.ended)
+        self.truncated = not self.is_complete
         if self.truncated:
             changes += self.reducer.truncate(context)
         context.done = True
@@ -155,6 +155,12 @@ class StreamProcessor:
         """
         self._context.open(epoch)
         self._start()
+
+    def stamp(self, at: str | None) -> None:
+        """Let all changes from now on say when they were made (RFC 3339, UTC); there is no clock here."""
+        origin = self._context.origin
+        if at != origin.at:
+            self._context.origin = Origin(origin.stream, origin.epoch, at)
 
     def hydrate(self, obj: Run | RunStep | Message) -> list[Change]:
         """Take an authoritative state from elsewhere, e.g. from a list endpoint after a lost connection.
@@ -189,9 +195,44 @@ class StreamProcessor:
         return MappingProxyType(self._context.anomalies)
 
     @property
+    def stream(self) -> str:
+        """Name of the stream in every change."""
+        return self._context.origin.stream
+
+    @property
+    def epoch(self) -> int:
+        """How the changes of this pass over the stream are told from those of an earlier one, see `open`."""
+        return self._context.origin.epoch
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that the stream is about now; None before it said so."""
+        return self._context.run_id
+
+    @property
+    def thread_id(self) -> str | None:
+        """The thread of that run."""
+        return self._context.thread_id
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream said that nothing follows."""
+        return self._context.done
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream may end here: it is done, or saw an error or a run status that ends it."""
+        return self._context.done or self._context.ended
+
+    @property
     def cursor(self) -> str | None:
-        """Where the wire could be resumed; None when its dialect cannot."""
-        return self._dialect.cursor
+        """Where the wire can be resumed: the count of the dialect, else the last event id; None without either."""
+        return self._dialect.cursor or self._parser.last_event_id or None
+
+    @property
+    def retry_ms(self) -> int | None:
+        """The reconnection time that the stream asked for; None when it did not."""
+        return self._parser.retry_ms
 
     def _start(self) -> None:
         self._parser = SSEParser(self._limits)

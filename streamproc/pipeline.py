@@ -1,0 +1,488 @@
+"""Pipeline: sources in, hooks called and sinks fed, whatever the network does in between.
+
+`_follow` is the one loop that reads a source, `_deliver` the one place that hands on what it gave. A connection that is
+lost is followed by another one as far as the source allows, see recovery.py. An error of a source ends its stream and
+nothing else: what was read is delivered, what was left open is marked as truncated.
+
+All tasks live in the task group that `async with Pipeline(...)` opens. Its streams share one table of states, so that a
+run may go on in another stream.
+"""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from inspect import isawaitable
+from random import Random
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+import structlog
+from anyio import (
+    CancelScope,
+    create_memory_object_stream,
+    create_task_group,
+    current_time,
+    get_cancelled_exc_class,
+    sleep,
+)
+from anyio.streams.memory import MemoryObjectSendStream
+from msgspec import Struct
+
+from streamproc.actions import RequiredAction, Submit, required_action_of
+from streamproc.core.change import Change
+from streamproc.core.dialect import Dialect, DialectFactory
+from streamproc.core.limits import Limits
+from streamproc.core.processor import StreamProcessor
+from streamproc.core.reducer import Reducer
+from streamproc.delivery.dead_letters import DeadLetter
+from streamproc.delivery.fanout import Fanout
+from streamproc.delivery.policy import DeliveryPolicy, Retry
+from streamproc.delivery.statistics import SinkStatistics
+from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StreamTruncated
+from streamproc.hooks import HookDispatch, OnHookError, RunHooks
+from streamproc.model.message import Message
+from streamproc.model.run import Run
+from streamproc.model.run_step import RunStep
+from streamproc.protocols import ResyncingSource, Sink, Source
+from streamproc.recovery import Attempt, Recovery
+from streamproc.sources.iterable import IterableSource
+
+__all__ = ["Pipeline", "StreamResult"]
+
+log = structlog.get_logger("streamproc")
+
+DialectLike: TypeAlias = str | Dialect | DialectFactory
+SourceLike: TypeAlias = Source | Iterable[Any] | AsyncIterable[Any]
+
+_SOURCE_RETRY: Final = Retry(max_attempts=10, max_elapsed_s=300.0)
+
+
+class StreamResult(Struct, frozen=True, kw_only=True):
+    """What became of a stream. Its states are in the pipeline's `runs`, `steps` and `messages`."""
+
+    stream: str
+    run_id: str | None  # the last run that it was about
+    epoch: int  # of its last changes
+    connections: int  # that were opened
+    truncated: bool  # it ended before it said that it was complete
+    error: SourceError | LimitExceeded | None  # why it is truncated
+
+    def raise_for_error(self) -> Self:
+        """Raise `error` if there is one; return the result otherwise."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+class Pipeline:
+    """Follows streams and hands every change to hooks and sinks.
+
+        async with Pipeline(sinks=[JsonlSink("steps.jsonl")], hooks=MyHooks()) as pipeline:
+            result = await pipeline.run(HttpSource(url))
+
+    Any number of streams may be followed at once, each by a call of `run`, `changes` or `tee`. Leaving the context
+    waits until sinks and hooks have taken everything, at most `drain_s`, also when it is left by an exception or a
+    cancellation.
+
+    Args:
+        sinks: each alone, or with its policy.
+        hooks: called at once; see `RunHooks`.
+        dialect: of all streams that name no other one.
+        retry: of lost connections; `base_s` also counts after a stream that asked for no reconnection time.
+        on_hook_error: what becomes of a hook that raises.
+        on_dead_letter: called with each change that a sink will never take.
+        drain_s: how long leaving may wait.
+        random, now: for tests; jitter and the wall clock.
+    """
+
+    def __init__(
+        self,
+        sinks: Sequence[Sink | tuple[Sink, DeliveryPolicy]] = (),
+        *,
+        hooks: RunHooks | Sequence[RunHooks] = (),
+        dialect: DialectLike = "assistants",
+        limits: Limits | None = None,
+        retry: Retry = _SOURCE_RETRY,
+        on_hook_error: OnHookError = "log",
+        on_dead_letter: Callable[[DeadLetter], object] | None = None,
+        drain_s: float = 10.0,
+        random: Random | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        Raises:
+            ConfigError: a hook or a policy cannot work.
+        """
+        self._reducer = Reducer(limits)
+        self._dialect = dialect
+        self._retry = retry
+        self._drain_s = drain_s
+        self._random = random or Random()
+        self._now = now
+        self._fanout = Fanout(
+            sinks,
+            random=self._random,
+            now=lambda: datetime.fromtimestamp(now(), UTC),
+            on_dead_letter=on_dead_letter,
+        )
+        every = (hooks,) if isinstance(hooks, RunHooks) else tuple(hooks)
+        self._hooks = [HookDispatch(one, on_error=on_hook_error, limits=self._reducer.limits) for one in every]
+        self._group = create_task_group()
+        self._is_open = False
+        self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
+        self._active: set[str] = set()  # names of the streams that are followed now
+        self._epoch = 0
+        self._millisecond = 0
+        self._at = ""
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        try:
+            await self._fanout.start(self._group)
+        except BaseException as error:
+            self._group.cancel_scope.cancel()  # the sinks before it are left again
+            await self._leave_group(error)
+            raise
+        for hooks in self._hooks:
+            self._group.start_soon(hooks.run)
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._is_open = False
+        for scope in self._iterating:
+            scope.cancel()
+        with CancelScope(shield=True):
+            for hooks in self._hooks:  # first, since a hook may wait for what a sink does
+                await hooks.drain(self._drain_s)
+            await self._fanout.drain(self._drain_s)
+        return await self._leave_group(error)
+
+    async def _leave_group(self, error: BaseException | None) -> bool:
+        """Wait for the tasks, which have nothing left to do; returns whether `error` was their own cancellation.
+
+        The group must see a cancellation, and would wrap any other error of the user's.
+        """
+        if not isinstance(error, get_cancelled_exc_class()):
+            error = None
+        try:
+            is_own = await self._group.__aexit__(type(error) if error else None, error, None)
+        except BaseExceptionGroup as group:
+            # A task here raises on purpose only what a hook raised, under the policy "raise".
+            match group.exceptions:
+                case (HookError() as failure,):
+                    raise failure from failure.__cause__
+                case _:
+                    raise
+        return bool(is_own) and error is not None
+
+    # -- streams ------------------------------------------------------------------------------------------------------
+
+    async def run(
+        self, source: SourceLike, *, dialect: DialectLike | None = None, submit: Submit | None = None
+    ) -> StreamResult:
+        """Follow one stream to its end, over as many connections as it takes.
+
+        Args:
+            source: or what `IterableSource` takes, e.g. `response.content.iter_any()`.
+            submit: answers a run that requires action: it is called with what is asked for and returns the source of
+                the run's next stream, which is followed as part of this one.
+
+        Returns:
+            What became of it. An error of the source does not raise; `result.raise_for_error()` does.
+
+        Raises:
+            ConfigError: another stream of that name is being followed.
+            HookError: a sync hook raised, and the policy is "raise".
+            Exception: whatever `submit` raised, or a source beside `SourceError`. The stream has been ended properly.
+        """
+        return await self._run(_as_source(source), dialect, submit, None)
+
+    async def changes(
+        self, source: SourceLike, *, dialect: DialectLike | None = None, submit: Submit | None = None
+    ) -> AsyncGenerator[Change]:
+        """Follow one stream as `run` does, and give its changes too; nothing is read faster than they are taken.
+
+        Leaving the loop early (close the generator then, with `contextlib.aclosing`) ends the stream as truncated.
+
+        Raises:
+            SourceError, LimitExceeded: the stream was truncated, after its last change.
+            Exception: as `run`.
+        """
+        source = _as_source(source)
+        send, receive = create_memory_object_stream[list[Change]](0)
+        scope = CancelScope()
+        failure: Exception | None = None
+
+        async def follow() -> None:
+            nonlocal failure
+            with scope, send:
+                self._iterating.add(scope)
+                try:
+                    (await self._run(source, dialect, submit, send)).raise_for_error()
+                except Exception as error:
+                    failure = error
+                finally:
+                    self._iterating.discard(scope)
+
+        self._group.start_soon(follow)
+        try:
+            with receive:
+                async for batch in receive:
+                    for change in batch:
+                        yield change
+        finally:
+            scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def tee(
+        self, chunks: AsyncIterable[bytes], *, stream: str = "default", dialect: DialectLike | None = None
+    ) -> AsyncGenerator[bytes]:
+        """Give the bytes of a stream unchanged, and process them on the way.
+
+        A chunk is processed before it is given, and the next one is asked for only once sinks have room. Bytes beyond
+        a limit are passed on unprocessed. Exceptions of `chunks` pass through.
+
+        Raises:
+            ConfigError: another stream of that name is being followed.
+            HookError: as `run`.
+        """
+        follower = self._begin(stream, dialect)
+        error: LimitExceeded | None = None
+        try:
+            async for chunk in chunks:
+                if error is None:
+                    try:
+                        self._hand_on(follower, self._fed(follower, chunk))
+                    except LimitExceeded as limit:
+                        error = limit
+                yield chunk
+                await self._room(follower)
+        finally:
+            self._end(follower, error)
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> Mapping[str, Run]:
+        """Live view: run id -> current state."""
+        return self._reducer.runs
+
+    @property
+    def steps(self) -> Mapping[str, RunStep]:
+        """Live view: step id -> current state."""
+        return self._reducer.steps
+
+    @property
+    def messages(self) -> Mapping[str, Message]:
+        """Live view: message id -> current state."""
+        return self._reducer.messages
+
+    @property
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """The changes that sinks rejected, as many of the newest as are kept."""
+        return tuple(self._fanout.dead_letters)
+
+    def statistics(self) -> tuple[SinkStatistics, ...]:
+        """The accounts of all sinks, in their order."""
+        return self._fanout.statistics()
+
+    def evict(self, run_id: str) -> None:
+        """Forget a run with its steps and messages. Changes already handed out keep their views."""
+        self._reducer.evict(run_id)
+        for hooks in self._hooks:
+            hooks.evict(run_id)
+
+    # -- one stream ---------------------------------------------------------------------------------------------------
+
+    async def _run(
+        self,
+        source: Source,
+        dialect: DialectLike | None,
+        submit: Submit | None,
+        tap: MemoryObjectSendStream[list[Change]] | None,
+    ) -> StreamResult:
+        follower = self._begin(source.name, dialect)
+        follower.tap = tap
+        error: SourceError | LimitExceeded | None = None
+        try:
+            while True:
+                error = await self._follow(follower, source)
+                action = self._required(follower) if submit is not None and error is None else None
+                if submit is None or action is None:
+                    break
+                answer = submit(action)
+                source = _as_source(await answer if isawaitable(answer) else answer)
+                await self._deliver(follower, follower.proc.close())
+                follower.proc.open()
+        finally:
+            closing = self._end(follower, error)
+        if tap is not None and closing:
+            await tap.send(closing)
+        return follower.result(error)
+
+    async def _follow(self, follower: "_Follower", source: Source) -> SourceError | LimitExceeded | None:
+        """Read a source until its stream is complete, or cannot go on; returns why not."""
+        proc = follower.proc
+        recovery = Recovery(source, self._retry, self._random, current_time())
+        attempt: Attempt | None = None
+        while True:
+            error: SourceError | None = None
+            recovery.opened(current_time())
+            try:
+                if attempt is not None and attempt.way == "resync":
+                    await self._resync(follower, source)
+                else:
+                    await self._read(follower, source, None if attempt is None else attempt.cursor)
+            except SourceError as failure:
+                error = failure
+            except LimitExceeded as limit:
+                return limit
+            if proc.is_complete:
+                return None
+            attempt = recovery.after(
+                error, now_s=current_time(), cursor=proc.cursor, run_id=proc.run_id, retry_ms=proc.retry_ms
+            )
+            if attempt is None:
+                return error or StreamTruncated(proc.stream)
+            log.warning(
+                "stream.reconnecting",
+                **follower.names(),
+                way=attempt.way,
+                attempt=attempt.number,
+                wait_s=round(attempt.wait_s, 3),
+                cause="the stream ended" if error is None else str(error),
+            )
+            await sleep(attempt.wait_s)
+            proc.open(epoch=None if attempt.way == "resume" else self._next_epoch())
+
+    async def _read(self, follower: "_Follower", source: Source, cursor: str | None) -> None:
+        """Read one connection to its end, or until the stream says that nothing follows."""
+        async with source.open(cursor) as chunks:
+            follower.connections += 1
+            async for chunk in chunks:
+                await self._deliver(follower, self._fed(follower, chunk))
+                if follower.proc.is_done:
+                    return
+
+    async def _resync(self, follower: "_Follower", source: Source) -> None:
+        """Take the run's result from the server instead of the rest of its stream."""
+        proc = follower.proc
+        if not isinstance(source, ResyncingSource) or proc.run_id is None:
+            return
+        objects = await source.resync(proc.run_id, proc.thread_id)
+        proc.stamp(self._time())
+        await self._deliver(follower, [change for obj in objects for change in proc.hydrate(obj)])
+        log.info("stream.resynced", **follower.names(), objects=len(objects))
+
+    def _required(self, follower: "_Follower") -> RequiredAction | None:
+        run = self.runs.get(follower.proc.run_id or "")
+        return None if run is None else required_action_of(run)
+
+    # -- handing on ---------------------------------------------------------------------------------------------------
+
+    def _fed(self, follower: "_Follower", chunk: bytes) -> list[Change]:
+        follower.proc.stamp(self._time())
+        return follower.proc.feed(chunk)
+
+    async def _deliver(self, follower: "_Follower", changes: list[Change]) -> None:
+        """Hand changes on, and wait until there is room for the next ones."""
+        if changes:
+            self._hand_on(follower, changes)
+            if follower.tap is not None:
+                await follower.tap.send(changes)
+            await self._room(follower)
+
+    def _hand_on(self, follower: "_Follower", changes: list[Change]) -> None:
+        self._fanout.offer(changes)
+        for hooks in self._hooks:
+            hooks.dispatch(changes)
+
+    async def _room(self, follower: "_Follower") -> None:
+        for hooks in self._hooks:
+            if hooks.is_full:
+                await hooks.room(follower.proc.stream)
+        if self._fanout.is_full:
+            await self._fanout.room()
+
+    # -- begin and end ------------------------------------------------------------------------------------------------
+
+    def _begin(self, name: str, dialect: DialectLike | None) -> "_Follower":
+        if not self._is_open:
+            raise ConfigError("the pipeline is not open: use `async with Pipeline(...) as pipeline`")
+        if name in self._active:
+            raise ConfigError(f"a stream named {name!r} is being followed already; give this one another name")
+        self._active.add(name)
+        epoch = self._next_epoch()
+        return _Follower(StreamProcessor(dialect or self._dialect, self._reducer, stream=name, epoch=epoch))
+
+    def _end(self, follower: "_Follower", error: SourceError | LimitExceeded | None) -> list[Change]:
+        """Mark what a stream left open, and say that it ended; returns the changes of that."""
+        proc = follower.proc
+        self._active.discard(proc.stream)
+        try:
+            proc.stamp(self._time())
+            changes = _closed(proc)
+            if proc.truncated:
+                cause = "cancelled or abandoned" if error is None else str(error)
+                log.warning("stream.truncated", **follower.names(), cause=cause)
+            self._hand_on(follower, changes)
+        finally:
+            for hooks in self._hooks:
+                hooks.dispatch_end(proc.stream)
+        return changes
+
+    def _next_epoch(self) -> int:
+        """Higher than any before, also over restarts of the program: milliseconds since 1970."""
+        self._epoch = max(self._epoch + 1, int(self._now() * 1000))
+        return self._epoch
+
+    def _time(self) -> str:
+        """Now, as RFC 3339; made once a millisecond."""
+        millisecond = int(self._now() * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            text = datetime.fromtimestamp(millisecond / 1000, UTC).isoformat(timespec="milliseconds")
+            self._at = text.replace("+00:00", "Z")
+        return self._at
+
+
+class _Follower:
+    """One stream on its way through a pipeline."""
+
+    __slots__ = ("connections", "proc", "tap")
+
+    def __init__(self, proc: StreamProcessor) -> None:
+        self.proc = proc
+        self.connections = 0
+        self.tap: MemoryObjectSendStream[list[Change]] | None = None
+
+    def names(self) -> dict[str, Any]:
+        """What a log event says of the stream."""
+        return {"stream": self.proc.stream, "run_id": self.proc.run_id, "epoch": self.proc.epoch}
+
+    def result(self, error: SourceError | LimitExceeded | None) -> StreamResult:
+        proc = self.proc
+        return StreamResult(
+            stream=proc.stream,
+            run_id=proc.run_id,
+            epoch=proc.epoch,
+            connections=self.connections,
+            truncated=proc.truncated,
+            error=error if proc.truncated else None,
+        )
+
+
+def _as_source(source: SourceLike) -> Source:
+    return IterableSource(source) if isinstance(source, Iterable | AsyncIterable) else source
+
+
+def _closed(proc: StreamProcessor) -> list[Change]:
+    """The changes of a stream's end; a limit that it broke has been reported."""
+    try:
+        return proc.close()
+    except LimitExceeded:
+        return proc.close()

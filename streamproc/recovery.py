@@ -1,0 +1,91 @@
+"""What follows a lost connection: how the stream goes on, after which wait, and when to give up.
+
+Three ways, the best first: *resume* after the last event that had a cursor, *restart* the same stream from its
+beginning (a new epoch), *resync*: ask the server for the run's result (a new epoch too). Which of them a source allows
+it says itself, see protocols.py. Nothing here reads or waits.
+"""
+
+from random import Random
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from streamproc.delivery.policy import Retry
+from streamproc.errors import SourceError, SourceUnavailable
+from streamproc.protocols import ReopeningSource, ResyncingSource, Source
+
+__all__ = ["Attempt", "Recovery", "Way"]
+
+_HEALTHY_S: Final = 60.0
+
+Way: TypeAlias = Literal["resume", "restart", "resync"]
+
+
+class Attempt(Struct, frozen=True):
+    """How a stream goes on."""
+
+    way: Way
+    cursor: str | None  # only for "resume"
+    number: int  # of the attempt, from 1: after that many failures in a row
+    wait_s: float
+
+
+class Recovery:
+    """The attempts of one source, within the budget of `retry`.
+
+    A connection that stood for a minute, or one that moved the cursor, ends a row of failures.
+    """
+
+    def __init__(self, source: Source, retry: Retry, random: Random, now_s: float) -> None:
+        self._source = source
+        self._retry = retry
+        self._random = random
+        self._cursor: str | None = None
+        self._failures = 0
+        self._opened_s = self._failing_since_s = now_s
+
+    def opened(self, now_s: float) -> None:
+        """A connection is being opened."""
+        self._opened_s = now_s
+
+    def after(
+        self,
+        error: SourceError | None,
+        *,
+        now_s: float,
+        cursor: str | None,
+        run_id: str | None,
+        retry_ms: int | None = None,
+    ) -> Attempt | None:
+        """Return what follows a connection that ended too early; None when nothing can.
+
+        Args:
+            error: what the source raised; None when it merely ended.
+            cursor: where the stream stands by its own account.
+            run_id: the run to ask for; None when it is not known.
+            retry_ms: the reconnection time that the stream asked for.
+        """
+        if cursor not in (None, self._cursor) or now_s - self._opened_s >= _HEALTHY_S:
+            self._failures = 0
+        self._cursor = cursor or self._cursor
+        if self._failures == 0:
+            self._failing_since_s = now_s
+        self._failures += 1
+        way = self._way(error, run_id)
+        if way is None or self._retry.is_exhausted(self._failures, now_s - self._failing_since_s):
+            return None
+        asked_s = error.retry_after_s if isinstance(error, SourceUnavailable) else None
+        wait_s = self._retry.wait_s(self._failures, self._random, max(asked_s or 0.0, (retry_ms or 0) / 1000))
+        return Attempt(way, self._cursor if way == "resume" else None, self._failures, wait_s)
+
+    def _way(self, error: SourceError | None, run_id: str | None) -> Way | None:
+        source = self._source
+        may_reopen = error is None or isinstance(error, SourceUnavailable)
+        if isinstance(source, ReopeningSource) and may_reopen:
+            if source.resumable and self._cursor is not None:
+                return "resume"
+            if source.repeatable:
+                return "restart"
+        if isinstance(source, ResyncingSource) and run_id is not None:
+            return "resync"
+        return None
