@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from streamproc.core.change import Change
 from streamproc.core.limits import Limits
@@ -50,6 +51,7 @@ class _Lane:
         self.stream = stream  # the one that filled it last
         self.batches: deque[list[_Call]] = deque()  # the first one is being worked off
         self.gathered: list[_Call] = []  # the batch that is being made
+        self.made = 0  # calls of the first batch that were made
         self.is_served = False
 
 
@@ -75,7 +77,7 @@ class HookDispatch:
         self._full = 0  # lanes that hold MAX_BATCHES or more
         self._failure: HookError | None = None
         self._is_ending = False  # `run` ends once no call waits
-        self._is_over = False  # and ended
+        self._is_over = False  # no more calls are made
         self._scope: anyio.CancelScope | None = None
         self._work = anyio.Event()  # something to do for `run`
         self._progress = anyio.Event()  # a batch is done
@@ -137,7 +139,7 @@ class HookDispatch:
                     for lane in self._lanes.values():
                         if not lane.is_served:
                             lane.is_served = True
-                            tasks.start_soon(self._serve, lane)
+                            tasks.start_soon(self._serve, lane, tasks)
                     await self._work.wait()
                     self._work = anyio.Event()
         finally:
@@ -155,6 +157,7 @@ class HookDispatch:
         with anyio.move_on_after(deadline_s):
             while self._lanes:
                 await self._progress.wait()
+        self._is_over = True
         if self._lanes and self._scope is not None:
             self._scope.cancel()
         self._drop()
@@ -198,35 +201,37 @@ class HookDispatch:
         if self._is_over:
             self._drop()
 
-    async def _serve(self, lane: _Lane) -> None:
+    async def _serve(self, lane: _Lane, tasks: TaskGroup) -> None:
         """Make the calls of one run, one after the other, until none waits."""
         while lane.batches:
             for hook, arguments, stream in lane.batches[0]:
-                if hook.disabled:
-                    continue
+                if self._is_over:  # given up while the call before was made
+                    return
                 try:
-                    await hook.function(*arguments)
+                    if not hook.disabled:
+                        await hook.function(*arguments)
+                    lane.made += 1
                 except Exception as failure:
+                    lane.made += 1
                     try:
                         self._failed(hook, failure, stream, lane.run_id)
-                    except HookError as error:  # not within a group of the tasks here
-                        self._fail(error)
+                    except HookError as error:  # to leave `run` as it is, in no group
+                        self._failure = error
+                        tasks.cancel_scope.cancel()
                         return
+            if self._is_over:
+                return
             self._full -= len(lane.batches) == MAX_BATCHES
             lane.batches.popleft()
+            lane.made = 0
             self._progressed()
         del self._lanes[lane.run_id]
         self._work.set()
         self._progressed()
 
-    def _fail(self, error: HookError) -> None:
-        self._failure = error
-        if self._scope is not None:
-            self._scope.cancel()
-
     def _drop(self) -> None:
         """Forget the calls that were not made."""
-        calls = sum(len(batch) for lane in self._lanes.values() for batch in lane.batches)
+        calls = sum(sum(map(len, lane.batches)) - lane.made for lane in self._lanes.values())
         if calls:
             log.warning("hook.dropped", calls=calls, runs=len(self._lanes))
         self._lanes.clear()

@@ -109,7 +109,7 @@ REQUIRED: Final = {
 }
 
 
-def plain(value: object) -> Json:
+def plain(value: Any) -> Json:
     """Any argument of a hook, on either side, as JSON data without indexes inside; a change is left out."""
     if isinstance(value, Change):
         return None

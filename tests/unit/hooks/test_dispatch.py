@@ -47,6 +47,7 @@ async def test_async_hooks_run_in_order_and_beside_those_of_other_runs() -> None
     """Run 1 stands still; run 2 goes on meanwhile."""
     hooks = Slow()
     dispatch, proc = driven(hooks)
+    after_one_run: list[tuple[str, int]] = []
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatch.run)
         dispatch.dispatch(proc.feed(sse(*(status(n, f"run_{n % 2 + 1}") for n in range(6)))))
@@ -54,7 +55,7 @@ async def test_async_hooks_run_in_order_and_beside_those_of_other_runs() -> None
         for _ in range(3):
             hooks.gate("run_2").release()
         await anyio.wait_all_tasks_blocked()
-        after_one_run = list(hooks.told)
+        after_one_run += hooks.told
         for _ in range(3):
             hooks.gate("run_1").release()
         await dispatch.drain(1)
@@ -88,25 +89,25 @@ async def test_sync_hooks_run_at_once() -> None:
 @pytest.mark.asyncio
 async def test_a_slow_hook_holds_up_its_own_stream_once_its_queue_is_full() -> None:
     """At 256 batches; `room` lets the reader go on with the first that is done, and other streams at once."""
+    seen: list[Any] = []
     hooks = Slow()
     dispatch, proc = driven(hooks)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatch.run)
         for number in range(MAX_BATCHES):
-            full_before = dispatch.is_full
+            seen.append(dispatch.is_full)
             dispatch.dispatch(proc.feed(sse(status(number))))
         await dispatch.room("another")
-        with anyio.move_on_after(0) as waiting:
-            await dispatch.room("default")
-        with anyio.move_on_after(0) as waiting_for_all:
-            await dispatch.room()
+        for stream in ("default", None):
+            with anyio.move_on_after(0) as waiting:
+                await dispatch.room(stream)
+            seen.append(waiting.cancelled_caught)
         hooks.gate("run_1").release()
         await dispatch.room("default")
-        told, full_after = len(hooks.told), dispatch.is_full
+        seen += [len(hooks.told), dispatch.is_full]
         tasks.cancel_scope.cancel()
 
-    assert (full_before, waiting.cancelled_caught, waiting_for_all.cancelled_caught) == (False, True, True)
-    assert (told, full_after) == (1, False)
+    assert seen == [*[False] * MAX_BATCHES, True, True, 1, False]
 
 
 @pytest.mark.asyncio
@@ -179,6 +180,33 @@ async def test_a_hook_that_never_returns_is_given_up_at_the_deadline() -> None:
 
     assert hooks.told == []
     assert logs == [{"event": "hook.dropped", "log_level": "warning", "calls": 3, "runs": 2}]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_hook_that_does_not_let_itself_be_cancelled(count: int) -> None:
+    """It ends in its own time, after the deadline; no further call is made."""
+    entered, leave = anyio.Event(), anyio.Event()
+    told: list[int] = []
+
+    class Stubborn(RunHooks):
+        async def on_change(self, change: Change, /) -> None:
+            entered.set()
+            with anyio.CancelScope(shield=True):
+                await leave.wait()
+            told.append(change.revision)
+
+    dispatch, proc = driven(Stubborn())
+    with capture_logs() as logs:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(dispatch.run)
+            dispatch.dispatch(proc.feed(sse(*(status(n) for n in range(count)))))
+            await entered.wait()
+            await dispatch.drain(0)
+            leave.set()
+
+    assert told == [1]
+    assert [entry["calls"] for entry in logs] == [count]
 
 
 @pytest.mark.asyncio
@@ -335,7 +363,8 @@ async def test_an_async_hook_that_raises_ends_run() -> None:
         await dispatch.run()
 
     assert isinstance(failure.value.__cause__, ValueError)
-    assert [entry["event"] for entry in logs] == ["hook.dropped"]
+    assert [(entry["event"], entry["calls"]) for entry in logs] == [("hook.dropped", 1)]
+    assert len(hooks.told) == 3
     await dispatch.drain(1)
     await hooks.until_done()
 

@@ -50,6 +50,7 @@ class Live:
 async def is_waiting(wait: Callable[[], Awaitable[Any]], then: Callable[[], None]) -> bool:
     """Whether `wait` waits until `then` was done, and no longer."""
     returned = anyio.Event()
+    waited = False
 
     async def waiter() -> None:
         await wait()

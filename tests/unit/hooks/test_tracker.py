@@ -108,8 +108,8 @@ def test_whole_deltas() -> None:
     events = [run(), step(), *map(arguments, "abc"), message(), *map(words, "xyz")]
     found = told("step_delta message_delta", events)
 
-    assert [delta.step_details.tool_calls[0].function.arguments for name, delta in found[:3]] == [*"abc"]
-    assert [delta.content[0].text.value for name, delta in found[3:]] == [*"xyz"]
+    assert [delta.step_details.tool_calls[0].function.arguments for _, delta in found[:3]] == [*"abc"]
+    assert [delta.content[0].text.value for _, delta in found[3:]] == [*"xyz"]
 
 
 def test_errors_and_anomalies() -> None:
