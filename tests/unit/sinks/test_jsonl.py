@@ -130,8 +130,9 @@ async def test_change_without_a_json_form_is_rejected(path: Path) -> None:
     assert text_in(path) == text_of(CHANGES)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("fsync", "rotate_bytes"), [("always", None), ("interval", 5000), ("never", 1)])
+@pytest.mark.parametrize(("fsync", "rotate_bytes"), [("always", None), ("interval", 5000), ("never", 2000)])
 async def test_keeps_the_contract(path: Path, fsync: Fsync, rotate_bytes: int | None) -> None:
     with capture_logs():
         await check_sink(lambda: JsonlSink(path, fsync=fsync, rotate_bytes=rotate_bytes), far_side=lambda: keys(path))

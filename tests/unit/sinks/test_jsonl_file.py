@@ -148,6 +148,7 @@ def test_closing_twice_is_harmless(path: Path) -> None:
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_torn_last_line_is_cut_wherever_it_was_torn(path: Path) -> None:
     """Whatever part of a write reached the disk, all changes are there once after they came again."""
     wrong = []

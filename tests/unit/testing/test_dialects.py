@@ -13,6 +13,8 @@ from streamproc.core.sse import Frame
 from streamproc.testing.dialects import check_dialect
 from tests.streams import arguments, call, done, message, run, sse, step, text, words
 
+pytestmark = pytest.mark.slow  # each check decodes hundreds of payloads, several times
+
 RECORDING = sse(
     run("created"),
     step("created", "step_1", call("", name="f", index=0)),
