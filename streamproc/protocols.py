@@ -4,17 +4,31 @@ A source brings the bytes of a stream, a dialect translates its frames, a sink t
 queue, tries again or reconnects: the pipeline and its delivery do that, in one place and for all.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from datetime import datetime
+from typing import Protocol, Self, runtime_checkable
 
-from streamproc.core.change import Change
+from msgspec import Struct
+
+from streamproc.core.body import Kind
+from streamproc.core.change import Change, Note
 from streamproc.core.dialect import Dialect
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 
-__all__ = ["Dialect", "ReopeningSource", "ResyncingSource", "Sink", "Source"]
+__all__ = [
+    "DeadLetter",
+    "Dialect",
+    "JournalBatch",
+    "ReopeningSource",
+    "ResyncingSource",
+    "Sink",
+    "Source",
+    "Store",
+    "StoredObject",
+]
 
 
 class Source(Protocol):
@@ -85,4 +99,112 @@ class Sink(Protocol):
             SinkRejected: its changes will never be taken, all others of the batch have been; they become dead letters.
             Exception: anything else is a bug; the batch becomes dead letters, after some of those the sink is closed.
         """
+        ...
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """One change that one sink did not take."""
+
+    sink: str
+    change: Change
+    reason: str
+    attempts: int  # writes that it was part of, the last one included
+    at: datetime
+
+
+class JournalBatch(Struct, frozen=True, kw_only=True):
+    """Consecutive changes read back from a journal."""
+
+    first: int  # position of the first one; positions count changes from 1, without gaps
+    changes: tuple[Change, ...]
+    missing: int = 0  # changes before the first one that were asked for and are no longer kept
+
+    @property
+    def last(self) -> int:
+        """Position of the last one; `first - 1` if there is none."""
+        return self.first + len(self.changes) - 1
+
+
+class StoredObject(Struct, frozen=True, kw_only=True):
+    """The stored state of one open Run, RunStep or Message, from which a reducer goes on."""
+
+    kind: Kind
+    id: str
+    run_id: str | None
+    thread_id: str | None
+    wire: bytes  # its complete JSON as of `revision`
+    revision: int
+    stream: str  # which last spoke of it, and in which epoch
+    epoch: int
+    status: str | None
+    provisional: bool  # made for a delta, before any snapshot
+    note: Note
+
+
+class Store(Protocol):
+    """Keeps the journal of all changes, the newest state of each object, and how far each sink is.
+
+    An async context manager; entered by the pipeline before anything else and left last. One process has a store open
+    at a time. All methods may be called concurrently.
+    """
+
+    head: int
+    """Position of the newest change that is stored."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *error: object) -> bool | None: ...
+
+    async def append(self, changes: Sequence[Change]) -> int:
+        """Store changes: journal, states and stream positions in one transaction, durable when this returns.
+
+        Calls take effect in the order in which they were made.
+
+        Returns:
+            Position of the last change.
+
+        Raises:
+            StoreError: nothing of it was stored; the same changes may be appended again.
+        """
+        ...
+
+    async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
+        """Read changes from position `after + 1` on, within both bounds (changes, payload bytes); at least one if any.
+
+        `change.state` of what is read is the newest stored state, whose revision is at least the change's.
+
+        Raises:
+            StoreError: the journal cannot be read, or is damaged there.
+        """
+        ...
+
+    async def cursor(self, sink: str, *, required: bool) -> int:
+        """Return the position of the last change that a sink has settled; a sink that is new starts at `head`.
+
+        What no required sink that was asked for since the store was opened needs any more, may be forgotten.
+        """
+        ...
+
+    def acknowledge(self, sink: str, position: int) -> None:
+        """Note that a sink has settled everything up to `position`; becomes durable soon, at the latest on leaving."""
+        ...
+
+    async def bury(self, letters: Sequence[DeadLetter], position: int) -> None:
+        """Store dead letters of one sink and its cursor in one transaction, durable when this returns.
+
+        Raises:
+            StoreError: nothing of it was stored.
+        """
+        ...
+
+    async def next_epoch(self, stream: str) -> int:
+        """Return the epoch for a new pass over a stream: one more than the last one, durable when this returns."""
+        ...
+
+    async def open_objects(self) -> tuple[Sequence[StoredObject], Sequence[Change]]:
+        """Return the states of all runs that have not ended, and the changes of these objects that came after them."""
+        ...
+
+    def statistics(self) -> Mapping[str, int]:
+        """What an operator wants to know: bytes, changes and batches in the journal, dead letters, ..."""
         ...

@@ -8,25 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
 import structlog
-from msgspec import Struct
 
 from streamproc.core.change import Change
+from streamproc.protocols import DeadLetter
 
 __all__ = ["DeadLetter", "DeadLetters", "rejected_of"]
 
 log = structlog.get_logger("streamproc")
 
 _IDS_MAX = 10  # ids in a log
-
-
-class DeadLetter(Struct, frozen=True, kw_only=True):
-    """One change that one sink did not take."""
-
-    sink: str
-    change: Change
-    reason: str
-    attempts: int  # writes that it was part of, the last one included
-    at: datetime
 
 
 class DeadLetters:
