@@ -173,8 +173,9 @@ class Lane:
         self._clock = get_running_loop().time
         is_entered = False
         # Opened before the sink, which may open scopes itself; what is opened last has to be closed first.
-        with CancelScope() as leaving:
-            try:
+        leaving = CancelScope()
+        try:
+            with leaving:
                 async with _context(self._sink):
                     is_entered = True
                     task_status.started()
@@ -184,12 +185,13 @@ class Lane:
                         self.close("cancelled" if self.pending else None)
                         leaving.deadline = self._clock() + _LEAVE_S
                         leaving.shield = True
-            except Exception:
-                if not is_entered:
-                    raise
-                log.exception("sink.failed", sink=self.name, cause="on leaving it")
-        if leaving.cancelled_caught:
-            log.error("sink.failed", sink=self.name, cause=f"not left within {_LEAVE_S:g} s")
+        except Exception:
+            if not is_entered:
+                raise
+            log.exception("sink.failed", sink=self.name, cause="on leaving it")
+        finally:
+            if leaving.cancel_called:
+                log.error("sink.failed", sink=self.name, cause=f"not left within {_LEAVE_S:g} s")
 
     async def _write_all(self) -> None:
         with CancelScope() as self._life, self._timeout:

@@ -20,7 +20,8 @@ class SinkStatistics(Struct, frozen=True, kw_only=True):
     acked: int  # arrived
     coalesced: int  # gave way to a newer state of their object
     dead: int  # became dead letters
-    dropped: int  # came after the sink was closed, or waited when it was
+    dropped: int
+    """Came after the sink was closed, or was pending when it was; what was being written then may have arrived."""
     pending: int  # wait, or are being written
     writes: int  # calls of `write`
     failed: int  # those that neither returned nor rejected: not available, timed out or a bug
