@@ -69,7 +69,7 @@ class Lane:
         self._timeout = WriteTimeout(policy.timeout_s)
         self._clock: Callable[[], float] = current_time  # once running, the same without the detour
         self._life: CancelScope | None = None  # cancelled by `close`
-        self._bell: Future[None] | None = None  # what the idle lane waits for
+        self._bell: Future[None] | None = None  # what the idle lane waits for, or waited for last
         self._is_draining = False
         self._end: Event | None = None
         self._closes_when_full = policy.when_full == "close_sink" or not policy.required
@@ -204,13 +204,16 @@ class Lane:
     async def _write_until_late(self, scope: CancelScope) -> None:
         """Write batch after batch; returns once the lane is closed, or after a write that used up `scope`."""
         inbox, policy, timeout, failures = self._inbox, self._policy, self._timeout, self._failures
+        create_bell = get_running_loop().create_future  # an anyio event would cost twice as much
+        write = self._sink.write
         while not self.is_closed:
             if not self._in_flight:
                 if not inbox.count and self._is_draining:
                     self.close(None)
                     return
                 if not inbox.count:
-                    await self._rung()
+                    self._bell = create_bell()
+                    await self._bell
                     continue
                 if policy.batch_wait_s:
                     await self._fill()
@@ -223,7 +226,7 @@ class Lane:
             self._writes += 1
             timeout.begin(scope)
             try:
-                await self._sink.write(sent)
+                await write(sent)
             except (Exception, CancelledError) as error:
                 if isinstance(error, CancelledError) and is_cancelled():
                     raise
@@ -257,15 +260,8 @@ class Lane:
         if inbox.count < count_max:
             with CancelScope(deadline=inbox.since_s() + policy.batch_wait_s):
                 while inbox.count < count_max and inbox.size < policy.batch_max_bytes and not self._is_draining:
-                    await self._rung()
-
-    async def _rung(self) -> None:
-        """Return when a batch was put in, or the lane shall finish."""
-        self._bell = get_running_loop().create_future()  # an anyio event would cost twice as much
-        try:
-            await self._bell
-        finally:
-            self._bell = None
+                    self._bell = get_running_loop().create_future()
+                    await self._bell
 
     # --- what the sink answered ---------------------------------------------------------------------------------------
 

@@ -275,7 +275,7 @@ async def test_an_inbox_that_coalesces_counts_objects(when_full: str, pauses: bo
         await fanout.drain(9)
 
     assert [time > 0 for time in times[-1:]] == [pauses]
-    assert sink.calls[-1] == (5, [10])
+    assert sink.calls[-1:] == [(5, [10])]
     assert imbalance(of(fanout)) == 0
 
 
