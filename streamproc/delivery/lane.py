@@ -198,7 +198,7 @@ class Lane:
             while not self.is_closed:
                 with CancelScope() as scope:
                     await self._write_until_late(scope)
-                if scope.cancelled_caught and not self.is_closed:
+                if scope.cancelled_caught:  # not when `close` cancelled it too
                     self._timed_out()
 
     async def _write_until_late(self, scope: CancelScope) -> None:

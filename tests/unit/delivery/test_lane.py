@@ -1,6 +1,8 @@
 """A lane: batches, outcomes of a write, time limits, the breaker, and how it ends."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -310,6 +312,17 @@ async def test_a_write_that_finishes_in_spite_of_its_cancellation_has_succeeded(
     assert (of(fanout).acked, of(fanout).failed) == (2, 0)
 
 
+@virtual
+async def test_no_timer_outlives_its_lane() -> None:
+    """The time limit of its last write is far away."""
+    fanout = await deliver(Scripted(), deltas(1), DeliveryPolicy(timeout_s=1e6))
+    kept = weakref.ref(fanout._lanes[0]._timeout)
+    del fanout
+    gc.collect()
+
+    assert kept() is None
+
+
 # --- rejected ---------------------------------------------------------------------------------------------------------
 
 
@@ -440,14 +453,14 @@ async def test_an_open_breaker_honours_retry_after() -> None:
 
 @virtual
 async def test_a_rejection_closes_the_breaker_and_a_bug_does_not() -> None:
-    changes = deltas(3)
+    changes = deltas(4)
     sink = Scripted(unavailable(), ValueError(), SinkRejected("no", changes[1:2]))
     policy = DeliveryPolicy(breaker_failures=1, breaker_pause_s=10)
 
     fanout = await deliver(sink, changes, policy)
 
-    assert sink.calls == [(0, [1, 2, 3]), (10, [1]), (10, [2]), (10, [3])]
-    assert (of(fanout).acked, of(fanout).dead) == (1, 2)
+    assert sink.calls == [(0, [1, 2, 3, 4]), (10, [1]), (10, [2]), (10, [3, 4])]
+    assert (of(fanout).acked, of(fanout).dead) == (2, 2)
 
 
 @virtual
