@@ -51,12 +51,13 @@ async def test_contract_of_a_source(recording: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_further_open_does(recording: Path) -> None:
-    """It reads the file again; there is no position to go on from, and nobody to ask."""
-    source = FileSource(recording)
+    """It reads a followed file again, which may be another one by then; a recording would only end as it did."""
+    source = FileSource(recording, follow=True)
 
     assert isinstance(source, ReopeningSource)
     assert (source.repeatable, source.resumable) == (True, False)
     assert not isinstance(source, ResyncingSource)
+    assert not isinstance(FileSource(recording), ReopeningSource)
 
 
 def test_name(tmp_path: Path) -> None:
