@@ -227,6 +227,9 @@ class Lane:
                     await self._write_until_late(scope)
                 if scope.cancelled_caught:  # not when `close` cancelled it too
                     self._timed_out()
+        if self._backlog is not None and self._backlog.owes:  # what closed the lane made dead letters
+            with CancelScope(deadline=self._clock() + _LEAVE_S, shield=True):
+                await self._stored(self._backlog.bury)
 
     async def _write_until_late(self, scope: CancelScope) -> None:
         """Write batch after batch; returns once the lane is closed, or after a write that used up `scope`."""
