@@ -1,0 +1,108 @@
+"""Two seeds of the fault matrix; `python -m tests.faults` runs twenty. See docs/faults.md."""
+
+from random import Random
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamproc import StreamProcessor
+from streamproc.errors import SourceUnavailable
+from streamproc.pipeline import StreamResult
+from tests.faults.plans import ABILITIES, FAULTS, Ability
+from tests.faults.runs import Outcome, run_cells
+from tests.faults.verdicts import delivery_faults, states_of, verdict_of
+from tests.faults.workload import workload
+
+SEEDS = (3, 11)
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_every_kind_of_source(fault: str) -> None:
+    """Who can go on ends with the states of a run without faults; who cannot says so; nobody hangs."""
+    outcomes: list[Outcome] = []
+    with capture_logs():
+        await run_cells([(fault, ability, seed) for ability in ABILITIES for seed in SEEDS], outcomes.append)
+
+    assert len(outcomes) == len(ABILITIES) * len(SEEDS)
+    assert [outcome for outcome in outcomes if not outcome.is_expected] == []
+
+
+@pytest.mark.parametrize("ability", ABILITIES)
+def test_most_faults_can_be_outlived(ability: Ability) -> None:
+    """What the matrix demands is no less than what each kind of source makes possible."""
+    blocks = workload(asks=False).blocks(with_ids=ability == "resume")
+    plans = {name: [fault(Random(seed), blocks) for seed in range(20)] for name, fault in FAULTS.items()}
+    equal = {name for name, made in plans.items() if any(plan.outcome(ability) == "equal" for plan in made)}
+    always = {"end missing", "refused first", "429 first", "slow slices", "pauses", "duplicate", "corrupt"}
+
+    assert (
+        equal
+        == {
+            "resume": FAULTS.keys() - {"HTML on reconnect"},
+            "restart": FAULTS.keys() - {"HTML on reconnect"},
+            "resync": FAULTS.keys() - {"HTML on reconnect", "5xx first"},
+            "none": always,
+        }[ability]
+    )
+
+
+# --- the judge --------------------------------------------------------------------------------------------------------
+
+
+def judged(stream: bytes, *, truncated: bool = False, error: Any = None, damaged: bytes | None = None) -> str:
+    """The verdict on what these bytes give."""
+    proc = StreamProcessor()
+    changes = [*proc.feed(stream), *(proc.close() if truncated else ())]
+    result = StreamResult(stream="default", run_id="run_1", epoch=1, connections=1, truncated=truncated, error=error)
+    return verdict_of(result, states_of(proc), workload(asks=False).truth, changes, damaged)[0]
+
+
+def test_judge_of_a_whole_run() -> None:
+    """All of it is equal; any change that the bytes do not account for is wrong."""
+    stream = workload(asks=False).stream()
+    usage = stream.replace(b'"total_tokens":3410', b'"total_tokens":3411')
+
+    assert judged(stream) == "equal"
+    assert usage != stream
+    assert judged(usage) == "wrong"
+    assert judged(usage, damaged=usage) == "as received"
+    assert judged(usage, damaged=stream) == "wrong"
+
+
+def test_judge_of_damage_that_shows() -> None:
+    """An anomaly tells of a snapshot that contradicts its deltas."""
+    stream = workload(asks=False).stream()
+    damaged = stream.replace(b'"status":"completed"', b'"status":"cancelled"', 1)
+
+    assert damaged != stream
+    assert judged(damaged, damaged=damaged) == "anomaly"
+
+
+def test_judge_of_a_beginning() -> None:
+    """It has to be marked, by an error too; and to be a beginning."""
+    blocks = workload(asks=False).blocks()
+    begun = b"".join(blocks[:20])
+    without_one = b"".join((*blocks[:10], *blocks[11:20]))
+    lost = SourceUnavailable("lost")
+
+    assert judged(begun, truncated=True, error=lost) == "truncated"
+    assert judged(begun, truncated=True) == "wrong"
+    assert judged(begun) == "wrong"
+    assert judged(without_one, truncated=True, error=lost) == "wrong"
+
+
+def test_judge_of_deliveries() -> None:
+    """Numbers without gaps, epochs that only grow, and a last change that is the state."""
+    proc = StreamProcessor()
+    first = proc.feed(workload(asks=False).stream())
+    states = states_of(proc)
+    proc.open(epoch=2)
+    second = proc.feed(workload(asks=True).stream())
+
+    assert delivery_faults(first, states) == []
+    assert delivery_faults(first[:-1], states) == ["the last changes are not the states"]
+    assert delivery_faults([*first[:5], *first[6:]], states) == ["seq 7 after 5"]
+    assert "an epoch went back" in delivery_faults([*second, *first], states)
