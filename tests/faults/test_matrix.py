@@ -1,18 +1,20 @@
 """Two seeds of the fault matrix; `python -m tests.faults` runs twenty. See docs/faults.md."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from streamproc import StreamProcessor
+from streamproc import Change, StreamProcessor
 from streamproc.errors import SourceUnavailable
 from streamproc.pipeline import StreamResult
+from streamproc.testing.server import corrupted
 from tests.faults.plans import ABILITIES, FAULTS, Ability
 from tests.faults.runs import Outcome, run_cells
 from tests.faults.verdicts import delivery_faults, states_of, verdict_of
-from tests.faults.workload import workload
+from tests.faults.workload import Json, workload
 
 SEEDS = (3, 11)
 
@@ -49,15 +51,48 @@ def test_most_faults_can_be_outlived(ability: Ability) -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("asks", [False, True], ids=["completes", "requires action"])
+def test_one_bit_turned_over_anywhere(asks: bool) -> None:
+    """In memory, since the place is all that matters: the damage shows, or is in what came in."""
+    what = workload(asks=asks)
+    stream, random = what.stream(), Random(1)
+    verdicts: Counter[str] = Counter()
+    for at in range(0, len(stream), 13):
+        damaged = corrupted(stream, at, 1 << random.randrange(8))
+        proc = StreamProcessor()
+        changes = [*proc.feed(damaged), *proc.close()]
+        verdicts[verdict(proc, changes, what.truth, damaged)] += 1
+
+    assert verdicts["wrong"] == 0
+    assert verdicts["anomaly"] > 0
+    assert verdicts["as received"] > 0
+
+
 # --- the judge --------------------------------------------------------------------------------------------------------
 
 
-def judged(stream: bytes, *, truncated: bool = False, error: Any = None, damaged: bytes | None = None) -> str:
+def verdict(
+    proc: StreamProcessor,
+    changes: Sequence[Change],
+    truth: Mapping[str, Json],
+    damaged: bytes | None = None,
+    *,
+    has_error: bool = True,
+) -> str:
+    """On a stream that a processor has seen to its end."""
+    error = SourceUnavailable("lost") if proc.truncated and has_error else None
+    result = StreamResult(
+        stream="default", run_id="run_1", epoch=1, connections=1, truncated=proc.truncated, error=error
+    )
+    return verdict_of(result, states_of(proc), truth, changes, damaged)[0]
+
+
+def judged(stream: bytes, *, closes: bool = True, has_error: bool = True, damaged: bytes | None = None) -> str:
     """The verdict on what these bytes give."""
     proc = StreamProcessor()
-    changes = [*proc.feed(stream), *(proc.close() if truncated else ())]
-    result = StreamResult(stream="default", run_id="run_1", epoch=1, connections=1, truncated=truncated, error=error)
-    return verdict_of(result, states_of(proc), workload(asks=False).truth, changes, damaged)[0]
+    changes = [*proc.feed(stream), *(proc.close() if closes else ())]
+    return verdict(proc, changes, workload(asks=False).truth, damaged, has_error=has_error)
 
 
 def test_judge_of_a_whole_run() -> None:
@@ -86,12 +121,11 @@ def test_judge_of_a_beginning() -> None:
     blocks = workload(asks=False).blocks()
     begun = b"".join(blocks[:20])
     without_one = b"".join((*blocks[:10], *blocks[11:20]))
-    lost = SourceUnavailable("lost")
 
-    assert judged(begun, truncated=True, error=lost) == "truncated"
-    assert judged(begun, truncated=True) == "wrong"
-    assert judged(begun) == "wrong"
-    assert judged(without_one, truncated=True, error=lost) == "wrong"
+    assert judged(begun) == "truncated"
+    assert judged(begun, has_error=False) == "wrong"
+    assert judged(begun, closes=False) == "wrong"
+    assert judged(without_one) == "wrong"
 
 
 def test_judge_of_deliveries() -> None:

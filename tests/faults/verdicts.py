@@ -46,7 +46,8 @@ def states_of(table: Pipeline | StreamProcessor) -> dict[str, Json]:
 
 
 def is_terminal(obj: Json) -> bool:
-    return obj.get("status") in TERMINAL[KINDS[obj["object"]]]
+    kind = KINDS.get(obj.get("object"))  # damage may have taken it away
+    return obj.get("status") in (TERMINAL[kind] if kind else TERMINAL["run"])
 
 
 # --- beginnings -------------------------------------------------------------------------------------------------------
