@@ -127,6 +127,21 @@ def test_recorded_stream_cut_at_every_byte(corpus: Path) -> None:
     assert list(faults_at_each_byte(stream, blocks)) == []
 
 
+def test_cursor_at_every_byte() -> None:
+    """The place to resume at is after the last whole event, never after one whose id came and whose end did not."""
+    proc = StreamProcessor()
+    cursors: list[str | None] = []
+    expected: list[str | None] = []
+    for number, block in enumerate(workload(asks=False).blocks(with_ids=True), 1):
+        for byte in block:
+            proc.feed(bytes([byte]))
+            cursors.append(proc.cursor)
+        before = None if number == 1 else str(number - 1)
+        expected += [before] * (len(block) - 1) + [str(number)]
+
+    assert expected == cursors
+
+
 @pytest.mark.parametrize(
     ("part", "whole", "expected"),
     [
