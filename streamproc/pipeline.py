@@ -358,7 +358,7 @@ class Pipeline:
                 if attempt is not None and attempt.way == "resync":
                     await self._resync(follower, source)
                 else:
-                    await self._read(follower, source, None if attempt is None else attempt.cursor)
+                    await self._read(follower, source, None if attempt is None else attempt.cursor, recovery)
             except SourceError as failure:
                 error = failure
             except LimitExceeded as limit:
@@ -381,11 +381,12 @@ class Pipeline:
             await sleep(attempt.wait_s)
             proc.open(epoch=None if attempt.way == "resume" else await self._next_epoch(proc.stream))
 
-    async def _read(self, follower: "_Follower", source: Source, cursor: str | None) -> None:
+    async def _read(self, follower: "_Follower", source: Source, cursor: str | None, recovery: Recovery) -> None:
         """Read one connection to its end, or until the stream says that nothing follows."""
         async with source.open(cursor) as chunks:
             follower.connections += 1
             async for chunk in chunks:
+                recovery.heard(current_time())
                 await self._deliver(follower, self._fed(follower, chunk))
                 if follower.proc.is_done:
                     return
