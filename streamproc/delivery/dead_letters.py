@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from streamproc.core.change import Change
+from streamproc.tracebacks import traceback_text
 from streamproc.protocols import DeadLetter
 
 __all__ = ["DeadLetter", "DeadLetters", "rejected_of"]
@@ -60,8 +61,8 @@ class DeadLetters:
             for letter in letters:
                 try:
                     self._callback(letter)
-                except Exception:
-                    log.exception("dead_letter.callback_failed", sink=sink)
+                except Exception as error:
+                    log.error("dead_letter.callback_failed", sink=sink, exception=traceback_text(error))
         return letters
 
 

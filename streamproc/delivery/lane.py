@@ -29,6 +29,7 @@ from streamproc.delivery.statistics import SinkState, SinkStatistics
 from streamproc.delivery.write_timeout import WriteTimeout, is_cancelled
 from streamproc.errors import SinkRejected, SinkUnavailable, StoreError
 from streamproc.protocols import DeadLetter, Sink, Store
+from streamproc.tracebacks import traceback_text
 
 __all__ = ["Lane"]
 
@@ -212,10 +213,10 @@ class Lane:
                         self.close("cancelled" if self.pending else None)
                         leaving.deadline = self._clock() + _LEAVE_S
                         leaving.shield = True
-        except Exception:
+        except Exception as error:
             if not is_entered:
                 raise
-            log.exception("sink.failed", sink=self.name, cause="on leaving it")
+            log.error("sink.failed", sink=self.name, cause="on leaving it", exception=traceback_text(error))
         finally:
             if leaving.cancel_called:
                 log.error("sink.failed", sink=self.name, cause=f"not left within {_LEAVE_S:g} s")
@@ -365,7 +366,8 @@ class Lane:
         is_enough = failures.add_bug()
         failures.attempts += 1
         self._failed += 1
-        log.error("sink.failed", sink=self.name, cause="unexpected exception", in_a_row=failures.bugs, exc_info=error)
+        facts = {"in_a_row": failures.bugs, "exception": traceback_text(error)}
+        log.error("sink.failed", sink=self.name, cause="unexpected exception", **facts)
         self._settle(sent, sent, f"the sink raised {type(error).__qualname__}")
         if is_enough:
             self.close("unexpected exceptions")

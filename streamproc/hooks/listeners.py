@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from streamproc.errors import ConfigError, HookError
 from streamproc.hooks.base import RunHooks
+from streamproc.tracebacks import traceback_text
 
 __all__ = ["Hook", "Listeners", "OnHookError", "listeners_of"]
 
@@ -43,7 +44,14 @@ class Hook:
         if self.policy == "raise":
             raise HookError(self.name) from failure
         self.disabled = self.policy == "disable"
-        log.error("hook.failed", hook=self.name, stream=stream, run_id=run_id, disabled=self.disabled, exc_info=failure)
+        log.error(
+            "hook.failed",
+            hook=self.name,
+            stream=stream,
+            run_id=run_id,
+            disabled=self.disabled,
+            exception=traceback_text(failure),
+        )
 
 
 class Listeners(Struct):
