@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import structlog
 
 from streamproc.core.change import Change
-from streamproc.tracebacks import traceback_text
 from streamproc.protocols import DeadLetter
+from streamproc.tracebacks import traceback_text
 
 __all__ = ["DeadLetter", "DeadLetters", "rejected_of"]
 

@@ -366,8 +366,13 @@ class Lane:
         is_enough = failures.add_bug()
         failures.attempts += 1
         self._failed += 1
-        facts = {"in_a_row": failures.bugs, "exception": traceback_text(error)}
-        log.error("sink.failed", sink=self.name, cause="unexpected exception", **facts)
+        log.error(
+            "sink.failed",
+            sink=self.name,
+            cause="unexpected exception",
+            in_a_row=failures.bugs,
+            exception=traceback_text(error),
+        )
         self._settle(sent, sent, f"the sink raised {type(error).__qualname__}")
         if is_enough:
             self.close("unexpected exceptions")

@@ -1,6 +1,6 @@
 """Sources: where the bytes of a stream come from.
 
-Each is imported when it is first used (PEP 562): a pipeline over bytes that the program has already needs no HTTP client.
+Each is imported when it is first used (PEP 562), since not every pipeline needs an HTTP client.
 """
 
 from typing import TYPE_CHECKING, Any

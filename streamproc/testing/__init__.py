@@ -1,4 +1,4 @@
-"""For authors of plug-ins: checks that a plug-in must pass, plug-ins and a server that follow a script, a virtual clock.
+"""For authors of plug-ins: checks they must pass, plug-ins and a server that follow a script, a virtual clock.
 
 What a `ScriptedServer` is told to do is in `streamproc.testing.server`, what scripted plug-ins are told in
 `streamproc.testing.memory`.
