@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, M
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from inspect import isawaitable
+from os import PathLike
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -40,7 +41,7 @@ from streamproc.delivery.fanout import Fanout
 from streamproc.delivery.journal import Journal
 from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.statistics import SinkStatistics
-from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StreamTruncated
+from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StreamTruncated, came
 from streamproc.hooks import HookDispatch, OnHookError, RunHooks
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -130,13 +131,14 @@ class Pipeline:
             now=lambda: datetime.fromtimestamp(now(), UTC),
             on_dead_letter=on_dead_letter,
         )
-        every = (hooks,) if isinstance(hooks, RunHooks) else tuple(hooks)
-        self._hooks = [HookDispatch(one, on_error=on_hook_error, limits=self._reducer.limits) for one in every]
+        self._hooks = [
+            HookDispatch(one, on_error=on_hook_error, limits=self._reducer.limits) for one in _as_hooks(hooks)
+        ]
         self._store = store
         self._journal = None if store is None else Journal(store, self._fanout, self._random)
         self._group = create_task_group()
         self._stack = AsyncExitStack()  # holds the store
-        self._is_open = False
+        self._was_entered = self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
         self._active: set[str] = set()  # names of the streams that are followed now
         self._epoch = 0
@@ -144,6 +146,9 @@ class Pipeline:
         self._at = ""
 
     async def __aenter__(self) -> Self:
+        if self._was_entered:
+            raise ConfigError("a pipeline is entered once; make another one")
+        self._was_entered = True
         await self._stack.__aenter__()
         try:
             if self._store is not None:
@@ -518,5 +523,23 @@ class _Follower:
         )
 
 
+def _as_hooks(hooks: Any) -> Sequence[RunHooks]:
+    """One, or several; whatever else comes is told."""
+    every: Sequence[RunHooks] = hooks if isinstance(hooks, Sequence) else (hooks,)
+    for one in every:
+        if not isinstance(one, RunHooks):
+            raise ConfigError(f"expected hooks, an object of a subclass of RunHooks; {came(one)}")
+    return every
+
+
 def _as_source(source: SourceLike) -> Source:
-    return IterableSource(source) if isinstance(source, Iterable | AsyncIterable) else source
+    if isinstance(source, Iterable | AsyncIterable):
+        return IterableSource(source)
+    # a path has both members too
+    is_one = not isinstance(source, type | PathLike) and isinstance(getattr(source, "name", None), str)
+    if not is_one or not callable(getattr(source, "open", None)):
+        raise ConfigError(
+            f"expected a source or an iterable of bytes or events, {came(source)}; "
+            "such are HttpSource(url), FileSource(path), response.content.iter_any()"
+        )
+    return source

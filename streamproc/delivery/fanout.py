@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from random import Random
+from typing import Any
 
 import structlog
 from anyio import current_time, move_on_after
@@ -28,6 +29,7 @@ from streamproc.delivery.inbox import payload_bytes
 from streamproc.delivery.lane import Lane
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.delivery.statistics import SinkStatistics
+from streamproc.errors import ConfigError, came
 from streamproc.protocols import Sink, Store
 
 __all__ = ["Fanout"]
@@ -44,6 +46,9 @@ class Fanout:
         random: for the jitter of retries.
         now: the wall clock, for dead letters; UTC by default.
         on_dead_letter: called with each dead letter.
+
+    Raises:
+        ConfigError: a sink or a policy is none.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Fanout:
         random = random or Random()
         seen: Counter[str] = Counter()
         lanes: list[Lane] = []
-        for entry in sinks:
+        for entry in _entries(sinks):
             sink, policy = entry if isinstance(entry, tuple) else (entry, DeliveryPolicy())
             name = str(getattr(sink, "name", None) or type(sink).__name__)
             seen[name] += 1
@@ -125,3 +130,21 @@ class Fanout:
     def statistics(self) -> tuple[SinkStatistics, ...]:
         """The accounts of all sinks, in their order."""
         return tuple(lane.statistics() for lane in self._lanes)
+
+
+def _entries(sinks: Any) -> Sequence[Sink | tuple[Sink, DeliveryPolicy]]:
+    """The same, if they look as if they could be fed.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    if not isinstance(sinks, Sequence):
+        raise ConfigError(f"expected a list of sinks, {came(sinks)}")
+    for entry in sinks:
+        sink, *policy = entry if isinstance(entry, tuple) else (entry,)
+        if isinstance(sink, type) or not callable(getattr(sink, "write", None)):
+            raise ConfigError(f"expected a sink, an object with a method `write(batch)`; {came(sink)}")
+        if len(policy) > 1 or not all(isinstance(one, DeliveryPolicy) for one in policy):
+            raise ConfigError(f"expected (sink, DeliveryPolicy(...)) for {type(sink).__name__}, something else came")
+    entries: Sequence[Sink | tuple[Sink, DeliveryPolicy]] = sinks
+    return entries
