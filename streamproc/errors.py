@@ -33,7 +33,6 @@ __all__ = [
     "StoreError",
     "StreamTruncated",
     "StreamprocError",
-    "came",
 ]
 
 
@@ -161,14 +160,6 @@ class HookError(StreamprocError):
 
     def __str__(self) -> str:
         return f"hook {self.hook!r} raised {self.__cause__!r}"
-
-
-def came(value: object) -> str:
-    """What came in place of what was expected, without its content: "a list came", "the class RunHooks came"."""
-    if isinstance(value, type):
-        return f"the class {value.__name__} came"
-    name = type(value).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name} came"
 
 
 def _with_wait(reason: str, retry_after_s: float | None) -> str:

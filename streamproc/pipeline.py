@@ -41,7 +41,7 @@ from streamproc.delivery.fanout import Fanout
 from streamproc.delivery.journal import Journal
 from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.statistics import SinkStatistics
-from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StreamTruncated, came
+from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StreamTruncated
 from streamproc.hooks import HookDispatch, OnHookError, RunHooks
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -49,6 +49,7 @@ from streamproc.model.run_step import RunStep
 from streamproc.protocols import ResyncingSource, Sink, Source, Store
 from streamproc.recovery import Attempt, Recovery
 from streamproc.sources.iterable import IterableSource
+from streamproc.wording import came
 
 __all__ = ["Pipeline", "StreamResult"]
 

@@ -11,7 +11,7 @@ import structlog
 
 from streamproc.core.change import Change
 from streamproc.protocols import DeadLetter
-from streamproc.tracebacks import traceback_text
+from streamproc.wording import traceback_text
 
 __all__ = ["DeadLetter", "DeadLetters", "rejected_of"]
 

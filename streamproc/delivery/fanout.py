@@ -29,8 +29,9 @@ from streamproc.delivery.inbox import payload_bytes
 from streamproc.delivery.lane import Lane
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.delivery.statistics import SinkStatistics
-from streamproc.errors import ConfigError, came
+from streamproc.errors import ConfigError
 from streamproc.protocols import Sink, Store
+from streamproc.wording import came
 
 __all__ = ["Fanout"]
 

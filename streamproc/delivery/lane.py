@@ -29,7 +29,7 @@ from streamproc.delivery.statistics import SinkState, SinkStatistics
 from streamproc.delivery.write_timeout import WriteTimeout, is_cancelled
 from streamproc.errors import SinkRejected, SinkUnavailable, StoreError
 from streamproc.protocols import DeadLetter, Sink, Store
-from streamproc.tracebacks import traceback_text
+from streamproc.wording import traceback_text
 
 __all__ = ["Lane"]
 

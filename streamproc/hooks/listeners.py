@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from streamproc.errors import ConfigError, HookError
 from streamproc.hooks.base import RunHooks
-from streamproc.tracebacks import traceback_text
+from streamproc.wording import traceback_text
 
 __all__ = ["Hook", "Listeners", "OnHookError", "listeners_of"]
 

@@ -29,12 +29,13 @@ from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from streamproc.core.events import Event, encode_sse, snapshot_event
-from streamproc.errors import ConfigError, SourceError, SourceUnavailable, came
+from streamproc.errors import ConfigError, SourceError, SourceUnavailable
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 from streamproc.model.wire import to_wire
 from streamproc.sources._resync import AskForResult, Resync
+from streamproc.wording import came
 
 __all__ = ["IterableSource"]
 

@@ -1,6 +1,22 @@
-"""Exceptions as text for log events."""
+"""Texts of errors and log events."""
 
-from streamproc.tracebacks import traceback_text
+import pytest
+
+from streamproc.wording import came, traceback_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("secret", "a str came"),
+        (1, "an int came"),
+        (None, "a NoneType came"),
+        (ValueError, "the class ValueError came"),
+    ],
+)
+def test_what_came_is_named_and_not_shown(value: object, text: str) -> None:
+    """By its type; a class, which stands where an object of it should, by its name."""
+    assert came(value) == text
 
 
 def raised(error: Exception) -> Exception:
