@@ -11,6 +11,7 @@ from streamproc.testing.memory import ScriptedSink, ScriptedSource
 from streamproc.testing.server import Response, ScriptedServer, cut_at, json_response, reset_at, slices, stall_at
 from streamproc.testing.sinks import check_sink
 from streamproc.testing.sources import check_source
+from streamproc.testing.stores import check_store
 
 __all__ = [
     "Response",
@@ -21,6 +22,7 @@ __all__ = [
     "check_dialect",
     "check_sink",
     "check_source",
+    "check_store",
     "cut_at",
     "json_response",
     "odd_changes",
