@@ -109,7 +109,8 @@ def test_all_for_the_place_before(known: Known, finds: list[bytes]) -> None:
 
 def test_two_places_turn_by_turn(known: Known, finds: list[bytes]) -> None:
     """Each is looked up once; after that one is known to follow the other."""
-    known.one.follower = known.two.follower = None
+    for place in (known.one, known.two):
+        place.follower = None
     turns = [of(place, text) for text in "abc" for place in (known.one, known.two)]
     assert known.extend(*turns) == (None, [])
 

@@ -328,6 +328,26 @@ def test_split_gives_frames_for_anything_else_and_then_runs_again(odd: bytes) ->
         assert parser.split(regular) == [(b"a", [b"1"], b"")]
 
 
+@pytest.mark.parametrize(("name", "line"), [(b"a", b"event: a\n"), (None, b""), (b"", b"event: \n")])
+def test_what_is_expected_is_cut_off(name: bytes | None, line: bytes) -> None:
+    """Payloads of that name with that end come without it, one or many, until something else is expected."""
+    one, other = line + b"data: 1}]\n\n", line + b"data: {2}]\n\n"
+    parser = SSEParser()
+    parser.expect(name, b"}]")
+
+    assert parser.split(one) == [(name, [b"1"], b"}]")]
+    assert parser.split(one + other + one) == [(name, [b"1", b"{2", b"1"], b"}]")]
+    parser.expect(name, b"}]")
+    assert parser.split(one) == [(name, [b"1"], b"}]")]
+    assert parser.split(one + line + b"data: 3}\n\n") == [(name, [b"1}]", b"3}"], b"")]
+    parser.expect(name, b"]")
+    assert parser.split(one) == [(name, [b"1}"], b"]")]
+    parser.expect(name)
+    assert parser.split(one) == [(name, [b"1}]"], b"")]
+    parser.expect(b"b", b"}]")
+    assert parser.split(one) == [(name, [b"1}]"], b"")]
+
+
 def test_empty_event_line_in_runs_is_message_in_frames() -> None:
     """Columns are raw, frames are not."""
     assert parse(b"event: \ndata: 1\n\ndata: 2\n\n") == [("message", b"1"), ("message", b"2")]
