@@ -348,6 +348,68 @@ def test_what_is_expected_is_cut_off(name: bytes | None, line: bytes) -> None:
     assert parser.split(one) == [(name, [b"1}]"], b"")]
 
 
+def test_what_is_expected_may_be_all_there_is_or_overlap() -> None:
+    """A payload that is the expected end and nothing else; one too short for what is around it."""
+    parser = SSEParser()
+    parser.expect(b"a", b"}]")
+    assert parser.split(b"event: a\ndata: }]\n\n") == [(b"a", [b""], b"}]")]
+    parser.expect(b"b", b"}]")
+    assert parser.split(b"event: a\ndata: 1}]\n\n") == [(b"a", [b"1}]"], b"")]
+    parser.expect(None, b": ")
+    assert parser.split(b"data: \n\n") == [(None, [b""], b"")]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([b"data: 1\n\n"], [True]),
+        ([b"data: 1\n\nd", b"ata: 2\n\n"], [False, True]),
+        ([b"data: 1\r\n\r", b"\n"], [False, True]),
+        ([b"\xef\xbb", b"\xbf", b":\n\n"], [False, True, True]),
+        ([b"data: 1\n"], [False]),
+    ],
+)
+def test_idle_between_blocks(chunks: list[bytes], expected: list[bool]) -> None:
+    """Only where the next byte starts a block; never before the first byte, after the end or after a failure."""
+    parser = SSEParser(Limits(max_line_bytes=20, max_frame_bytes=40))
+    assert parser.idle is False
+    seen = []
+    for chunk in chunks:
+        parser.feed(chunk)
+        seen.append(parser.idle)
+
+    assert seen == expected
+    parser.close()
+    assert parser.idle is False
+    parser.feed(b"data: 1\n\n")
+    with pytest.raises(LineTooLong):
+        parser.feed(b"x" * 21)
+    assert parser.idle is False
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_limits_count_each_line_of_a_block_that_comes_in_pieces(size: int) -> None:
+    """Lines of just the length that is allowed pass, in one long block and in the next; one byte more does not."""
+    parser = SSEParser(Limits(max_line_bytes=20, max_frame_bytes=1000))
+    block = b"data: 12345678901234\n" * 9 + b"\n"
+    for data in (block, block):
+        frames = [frame for at in range(0, len(data), size) for frame in parser.feed(data[at : at + size])]
+        assert [frame.data for frame in frames] == [b"\n".join([b"12345678901234"] * 9)]
+
+    long = block[:-1] + b"data: 123456789012345"
+    with pytest.raises(LineTooLong):
+        [parser.feed(long[at : at + size]) for at in range(0, len(long), size)]
+
+
+def test_close_sees_a_retry_in_any_complete_line() -> None:
+    """Not only in the first line of the block that is thrown away."""
+    parser = SSEParser()
+    parser.feed(b"data: 1\nretry: 5\nid: 7\nretry: 6")
+
+    assert parser.close() is True
+    assert parser.retry_ms == 5
+
+
 def test_empty_event_line_in_runs_is_message_in_frames() -> None:
     """Columns are raw, frames are not."""
     assert parse(b"event: \ndata: 1\n\ndata: 2\n\n") == [("message", b"1"), ("message", b"2")]
