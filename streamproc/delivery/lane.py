@@ -1,6 +1,6 @@
 """One sink's lane: the loop that writes batches, and what becomes of them.
 
-The reader calls `offer`, which only puts a batch into the inbox and rings; one task per lane takes batches out and
+The reader calls `offer`, which only puts a batch into the inbox, and `ring`; one task per lane takes batches out and
 writes them. What is being written stays "in flight" until the sink has answered: `_settle` is the one place where an
 answer takes changes off the books, and `close` the one where they are given up. Both are synchronous, so that
 received = acked + coalesced + dead + dropped + pending holds whenever anybody looks.
@@ -77,7 +77,7 @@ class Lane:
     # --- the reader's side --------------------------------------------------------------------------------------------
 
     def offer(self, batch: Batch, size: int, now_s: float) -> None:
-        """Put a batch of `size` payload bytes into the inbox; `now_s` is the time of the event loop."""
+        """Put a batch of `size` payload bytes into the inbox, for `ring`; `now_s` is the time of the event loop."""
         inbox = self._inbox
         if self._closes_when_full and inbox.count >= self._policy.inbox_max:
             self.close("inbox full")
@@ -87,7 +87,6 @@ class Lane:
             return
         if inbox.count >= self._policy.inbox_max:
             self.room.is_full = not self._closes_when_full
-        self._ring()
 
     def begin_pause(self) -> None:
         """Reading begins to wait for room."""
@@ -102,7 +101,7 @@ class Lane:
     def finish(self) -> None:
         """What waits is the last: it need not wait for more to fill a batch, and the lane ends after it."""
         self._is_draining = True
-        self._ring()
+        self.ring()
 
     async def finished(self) -> None:
         """Return once nothing is pending after `finish`, or the sink was closed."""
@@ -157,7 +156,8 @@ class Lane:
             return "open" if self._timeout.scope is None else "half_open"
         return "retrying" if self._failures.attempts else "delivering"
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Wake the lane if it waits for a batch."""
         bell = self._bell
         if bell is not None and not bell.done():
             bell.set_result(None)
