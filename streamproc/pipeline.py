@@ -150,7 +150,7 @@ class Pipeline:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> None:
         self._is_open = False
         for scope in self._iterating:
             scope.cancel()
@@ -158,17 +158,17 @@ class Pipeline:
             for hooks in self._hooks:  # first, since a hook may wait for what a sink does
                 await hooks.drain(self._drain_s)
             await self._fanout.drain(self._drain_s)
-        return await self._leave_group(error)
+        await self._leave_group(error)
 
-    async def _leave_group(self, error: BaseException | None) -> bool:
-        """Wait for the tasks, which have nothing left to do; returns whether `error` was their own cancellation.
+    async def _leave_group(self, error: BaseException | None) -> None:
+        """Wait for the tasks, which have nothing left to do.
 
         The group must see a cancellation, and would wrap any other error of the user's.
         """
         if not isinstance(error, get_cancelled_exc_class()):
             error = None
         try:
-            is_own = await self._group.__aexit__(type(error) if error else None, error, None)
+            await self._group.__aexit__(type(error) if error else None, error, None)
         except BaseExceptionGroup as group:
             # A task here raises on purpose only what a hook raised, under the policy "raise".
             match group.exceptions:
@@ -176,7 +176,6 @@ class Pipeline:
                     raise failure from failure.__cause__
                 case _:
                     raise
-        return bool(is_own) and error is not None
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
@@ -203,7 +202,7 @@ class Pipeline:
     async def changes(
         self, source: SourceLike, *, dialect: DialectLike | None = None, submit: Submit | None = None
     ) -> AsyncGenerator[Change]:
-        """Follow one stream as `run` does, and give its changes too; nothing is read faster than they are taken.
+        """Follow one stream as `run` does, and give its changes too; at most one chunk is read ahead of them.
 
         Leaving the loop early (close the generator then, with `contextlib.aclosing`) ends the stream as truncated.
 
@@ -212,6 +211,7 @@ class Pipeline:
             Exception: as `run`.
         """
         source = _as_source(source)
+        self._check_open()
         send, receive = create_memory_object_stream[list[Change]](0)
         scope = CancelScope()
         failure: Exception | None = None
@@ -251,18 +251,17 @@ class Pipeline:
             HookError: as `run`.
         """
         follower = self._begin(stream, dialect)
-        error: LimitExceeded | None = None
         try:
             async for chunk in chunks:
-                if error is None:
+                if follower.error is None:
                     try:
                         self._hand_on(follower, self._fed(follower, chunk))
                     except LimitExceeded as limit:
-                        error = limit
+                        follower.error = limit
                 yield chunk
                 await self._room(follower)
         finally:
-            self._end(follower, error)
+            self._end(follower)
 
     # -- results ------------------------------------------------------------------------------------------------------
 
@@ -307,11 +306,10 @@ class Pipeline:
     ) -> StreamResult:
         follower = self._begin(source.name, dialect)
         follower.tap = tap
-        error: SourceError | LimitExceeded | None = None
         try:
             while True:
-                error = await self._follow(follower, source)
-                action = self._required(follower) if submit is not None and error is None else None
+                follower.error = await self._follow(follower, source)
+                action = self._required(follower) if submit is not None and follower.error is None else None
                 if submit is None or action is None:
                     break
                 answer = submit(action)
@@ -319,10 +317,10 @@ class Pipeline:
                 await self._deliver(follower, follower.proc.close())
                 follower.proc.open()
         finally:
-            closing = self._end(follower, error)
+            closing = self._end(follower)
         if tap is not None and closing:
             await tap.send(closing)
-        return follower.result(error)
+        return follower.result()
 
     async def _follow(self, follower: "_Follower", source: Source) -> SourceError | LimitExceeded | None:
         """Read a source until its stream is complete, or cannot go on; returns why not."""
@@ -410,24 +408,31 @@ class Pipeline:
 
     # -- begin and end ------------------------------------------------------------------------------------------------
 
-    def _begin(self, name: str, dialect: DialectLike | None) -> "_Follower":
+    def _check_open(self) -> None:
         if not self._is_open:
             raise ConfigError("the pipeline is not open: use `async with Pipeline(...) as pipeline`")
+
+    def _begin(self, name: str, dialect: DialectLike | None) -> "_Follower":
+        self._check_open()
         if name in self._active:
             raise ConfigError(f"a stream named {name!r} is being followed already; give this one another name")
         self._active.add(name)
         epoch = self._next_epoch()
         return _Follower(StreamProcessor(dialect or self._dialect, self._reducer, stream=name, epoch=epoch))
 
-    def _end(self, follower: "_Follower", error: SourceError | LimitExceeded | None) -> list[Change]:
+    def _end(self, follower: "_Follower") -> list[Change]:
         """Mark what a stream left open, and say that it ended; returns the changes of that."""
         proc = follower.proc
         self._active.discard(proc.stream)
         try:
             proc.stamp(self._time())
-            changes = _closed(proc)
+            try:
+                changes = proc.close()
+            except LimitExceeded as limit:  # the last chunk had changes before it broke the limit
+                follower.error = limit
+                changes = proc.close()
             if proc.truncated:
-                cause = "cancelled or abandoned" if error is None else str(error)
+                cause = "cancelled or abandoned" if follower.error is None else str(follower.error)
                 log.warning("stream.truncated", **follower.names(), cause=cause)
             self._hand_on(follower, changes)
         finally:
@@ -453,18 +458,19 @@ class Pipeline:
 class _Follower:
     """One stream on its way through a pipeline."""
 
-    __slots__ = ("connections", "proc", "tap")
+    __slots__ = ("connections", "error", "proc", "tap")
 
     def __init__(self, proc: StreamProcessor) -> None:
         self.proc = proc
         self.connections = 0
+        self.error: SourceError | LimitExceeded | None = None  # why it is truncated
         self.tap: MemoryObjectSendStream[list[Change]] | None = None
 
     def names(self) -> dict[str, Any]:
         """What a log event says of the stream."""
         return {"stream": self.proc.stream, "run_id": self.proc.run_id, "epoch": self.proc.epoch}
 
-    def result(self, error: SourceError | LimitExceeded | None) -> StreamResult:
+    def result(self) -> StreamResult:
         proc = self.proc
         return StreamResult(
             stream=proc.stream,
@@ -472,17 +478,9 @@ class _Follower:
             epoch=proc.epoch,
             connections=self.connections,
             truncated=proc.truncated,
-            error=error if proc.truncated else None,
+            error=self.error if proc.truncated else None,
         )
 
 
 def _as_source(source: SourceLike) -> Source:
     return IterableSource(source) if isinstance(source, Iterable | AsyncIterable) else source
-
-
-def _closed(proc: StreamProcessor) -> list[Change]:
-    """The changes of a stream's end; a limit that it broke has been reported."""
-    try:
-        return proc.close()
-    except LimitExceeded:
-        return proc.close()

@@ -30,7 +30,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset(
         {"streamproc.delivery", "streamproc.hooks", "streamproc.stores", "streamproc.sources", "streamproc.sinks"}
     ),
-    frozenset({"streamproc.pipeline", "streamproc.recovery"}),
+    frozenset({"streamproc.recovery"}),  # what follows a lost connection
+    frozenset({"streamproc.pipeline"}),
     frozenset({"streamproc.testing"}),  # for authors of plug-ins; tests may see everything
     frozenset({"streamproc"}),  # the public names; whatever they are made of must not import them
     frozenset({"streamproc.worker"}),

@@ -42,8 +42,8 @@ class FileSource:
         ConfigError: `speed` or `poll_s` is not above 0.
     """
 
-    resumable: bool = False
-    repeatable: bool = True
+    resumable: bool  # False, and `repeatable` True, for a file that is followed; others are read once
+    repeatable: bool
 
     def __init__(
         self,
@@ -62,6 +62,8 @@ class FileSource:
         self._speed = speed
         self._follow = follow
         self._poll_s = poll_s
+        if follow:  # a recording that breaks off would break off again
+            self.resumable, self.repeatable = False, True
         # a file's name may be no text at all
         self.name = name if name is not None else os.fsencode(self._path).decode("utf-8", "replace")
 

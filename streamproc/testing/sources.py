@@ -50,7 +50,7 @@ async def check_source(
 
 async def _check_name(make_source: Callable[[], Source], _: bytes) -> None:
     name = make_source().name
-    _expect(isinstance(name, str), f"name: expected text, {type(name).__name__} came")
+    _expect_type("name", name, str)
     _expect(name != "", "name: it is empty")
     _expect(make_source().name == name, "name: two sources of one stream have different names")
 
@@ -144,7 +144,7 @@ async def _read(source: Source, cursor: str | None) -> bytes:
     parts: list[bytes] = []
     async with source.open(cursor) as chunks:
         async for chunk in chunks:
-            _expect(isinstance(chunk, bytes), f"bytes: expected bytes, {type(chunk).__name__} came")
+            _expect_type("bytes", chunk, bytes)
             parts.append(chunk)
     return b"".join(parts)
 
@@ -155,6 +155,10 @@ def _frames(data: bytes) -> list[Frame]:
 
 def _content(frame: Frame) -> tuple[str, bytes]:
     return frame.event, frame.data
+
+
+def _expect_type(what: str, value: object, kind: type) -> None:
+    _expect(isinstance(value, kind), f"{what}: expected {kind.__name__}, {type(value).__name__} came")
 
 
 def _expect(holds: bool, otherwise: str) -> None:

@@ -51,12 +51,13 @@ async def test_contract_of_a_source(recording: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_further_open_does(recording: Path) -> None:
-    """It reads the file again; there is no position to go on from, and nobody to ask."""
-    source = FileSource(recording)
+    """It reads a followed file again, which may be another one by then; a recording would only end as it did."""
+    source = FileSource(recording, follow=True)
 
     assert isinstance(source, ReopeningSource)
     assert (source.repeatable, source.resumable) == (True, False)
     assert not isinstance(source, ResyncingSource)
+    assert not isinstance(FileSource(recording), ReopeningSource)
 
 
 def test_name(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ async def test_path_that_cannot_be_read(recording: Path, path: str, error: type[
 
 
 @pytest.mark.asyncio
-async def test_reading_that_fails(tmp_path: Path) -> None:
+async def test_reading_that_fails() -> None:
     """Told as a SourceError. The kernel lets anybody open this file, and reads of its first page fail."""
     with pytest.raises(SourceError, match="Input/output error"):
         await pieces(FileSource("/proc/self/mem"))
@@ -173,12 +174,14 @@ async def following(path: Path, *acts: Callable[[], object]) -> tuple[bytes, Sou
     """What a followed file gives while one thing after the other happens to it, and how that ended."""
     came = b""
     raised: SourceError | None = None
+    was_read = anyio.Event()
     async with anyio.create_task_group() as tasks:
 
         async def act() -> None:
+            await was_read.wait()
             for one in acts:
-                await anyio.sleep(0.02)
                 one()
+                await anyio.sleep(0.02)
             await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
 
@@ -187,6 +190,7 @@ async def following(path: Path, *acts: Callable[[], object]) -> tuple[bytes, Sou
             async with FileSource(path, follow=True, poll_s=0.001).open(None) as chunks:
                 async for chunk in chunks:
                     came += chunk
+                    was_read.set()
         except SourceError as error:
             raised = error
         tasks.cancel_scope.cancel()

@@ -200,9 +200,9 @@ async def test_bytes_are_handed_on_as_they_come() -> None:
 @pytest.mark.asyncio
 async def test_comments_are_a_sign_of_life() -> None:
     """A stream of heartbeats alone lasts longer than the idle time-out."""
-    beats = [action for _ in range(8) for action in (Send(b":\n"), Wait(0.02))]
+    beats = [action for _ in range(10) for action in (Send(b":\n"), Wait(0.02))]
     async with answering(Response(beats)) as server:
-        assert await read(HttpSource(server.url, idle_timeout_s=0.1)) == b":\n" * 8
+        assert await read(HttpSource(server.url, idle_timeout_s=0.15)) == b":\n" * 10
 
 
 @pytest.mark.asyncio
@@ -219,11 +219,11 @@ async def test_silent_peer_is_given_up() -> None:
 @pytest.mark.asyncio
 async def test_silence_while_nobody_reads_does_not_count() -> None:
     """The idle time-out is for the server; a reader may take as long as it likes over a chunk."""
-    async with answering(Response([Send(b"one"), Wait(0.1), Send(b"two")])) as server:
-        source = HttpSource(server.url, idle_timeout_s=0.06)
+    async with answering(Response([Send(b"one"), Wait(0.15), Send(b"two")])) as server:
+        source = HttpSource(server.url, idle_timeout_s=0.1)
         async with source.open(None) as chunks:
             assert await anext(chunks) == b"one"
-            await anyio.sleep(0.15)
+            await anyio.sleep(0.2)
             assert await anext(chunks) == b"two"
 
 

@@ -170,7 +170,7 @@ async def test_stream_without_ids() -> None:
 @pytest.mark.parametrize(
     ("make_source", "reason"),
     [
-        (NameIsNoText, "name: expected text, int came"),
+        (NameIsNoText, "name: expected str, int came"),
         (NameIsEmpty, "name: it is empty"),
         (NameChanges, "name: two sources of one stream have different names"),
         (GivesText, "bytes: expected bytes, str came"),
