@@ -34,6 +34,7 @@ __all__ = ["Lane"]
 log = structlog.get_logger("streamproc")
 
 _LEAVE_S = 5.0  # how long a sink may take to close what it opened
+_IN_A_ROW_MAX = 16  # batches that are written before others have their turn
 _REASON_MAX = 500  # characters of what a sink says in a log or a dead letter
 
 
@@ -206,6 +207,7 @@ class Lane:
         inbox, policy, timeout, failures = self._inbox, self._policy, self._timeout, self._failures
         create_bell = get_running_loop().create_future  # an anyio event would cost twice as much
         write = self._sink.write
+        in_a_row = 0
         while not self.is_closed:
             if not self._in_flight:
                 if not inbox.count and self._is_draining:
@@ -242,7 +244,12 @@ class Lane:
             if scope.cancel_called:
                 return
             if inbox.count:
-                await checkpoint()  # a sink that never waits must not keep the reader waiting
+                # A sink that never waits must not keep the reader waiting. But many streams may bring more than a batch
+                # while the loop goes round once, so writing only one would fall behind for good.
+                in_a_row += 1
+                if inbox.count < policy.batch_max or in_a_row >= _IN_A_ROW_MAX:
+                    in_a_row = 0
+                    await checkpoint()
 
     async def _again(self) -> Batch:
         """Wait as long as the failures ask for; returns what to write: a single change while the breaker is open."""
