@@ -10,6 +10,7 @@ run may go on in another stream.
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from inspect import isawaitable
 from random import Random
@@ -36,6 +37,7 @@ from streamproc.core.processor import StreamProcessor
 from streamproc.core.reducer import Reducer
 from streamproc.delivery.dead_letters import DeadLetter
 from streamproc.delivery.fanout import Fanout
+from streamproc.delivery.journal import Journal
 from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.statistics import SinkStatistics
 from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StreamTruncated
@@ -43,7 +45,7 @@ from streamproc.hooks import HookDispatch, OnHookError, RunHooks
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
-from streamproc.protocols import ResyncingSource, Sink, Source
+from streamproc.protocols import ResyncingSource, Sink, Source, Store
 from streamproc.recovery import Attempt, Recovery
 from streamproc.sources.iterable import IterableSource
 
@@ -86,6 +88,8 @@ class Pipeline:
 
     Args:
         sinks: each alone, or with its policy.
+        store: keeps the journal, the states and how far each sink is. Changes are durable before a sink sees them, a
+            sink that lags holds nobody up, and the next pipeline with this store goes on where this one stopped.
         hooks: called at once; see `RunHooks`.
         dialect: of all streams that name no other one.
         retry: of lost connections; `base_s` also counts after a stream that asked for no reconnection time.
@@ -99,6 +103,7 @@ class Pipeline:
         self,
         sinks: Sequence[Sink | tuple[Sink, DeliveryPolicy]] = (),
         *,
+        store: Store | None = None,
         hooks: RunHooks | Sequence[RunHooks] = (),
         dialect: DialectLike = "assistants",
         limits: Limits | None = None,
@@ -127,7 +132,10 @@ class Pipeline:
         )
         every = (hooks,) if isinstance(hooks, RunHooks) else tuple(hooks)
         self._hooks = [HookDispatch(one, on_error=on_hook_error, limits=self._reducer.limits) for one in every]
+        self._store = store
+        self._journal = None if store is None else Journal(store, self._fanout, self._random)
         self._group = create_task_group()
+        self._stack = AsyncExitStack()  # holds the store
         self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
         self._active: set[str] = set()  # names of the streams that are followed now
@@ -136,13 +144,23 @@ class Pipeline:
         self._at = ""
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
+        await self._stack.__aenter__()
         try:
-            await self._fanout.start(self._group)
-        except BaseException as error:
-            self._group.cancel_scope.cancel()  # the sinks before it are left again
-            await self._leave_group(error)
+            if self._store is not None:
+                await self._stack.enter_async_context(self._store)
+                self._reducer.restore(*await self._store.open_objects())
+            await self._group.__aenter__()
+            try:
+                await self._fanout.start(self._group, self._store)
+            except BaseException as error:
+                self._group.cancel_scope.cancel()  # the sinks before it are left again
+                await self._leave_group(error)
+                raise
+        except BaseException:
+            await self._stack.aclose()
             raise
+        if self._journal is not None:
+            self._group.start_soon(self._journal.run)
         for hooks in self._hooks:
             self._group.start_soon(hooks.run)
         self._is_open = True
@@ -157,8 +175,13 @@ class Pipeline:
         with CancelScope(shield=True):
             for hooks in self._hooks:  # first, since a hook may wait for what a sink does
                 await hooks.drain(self._drain_s)
+            if self._journal is not None:
+                await self._journal.drain(self._drain_s)
             await self._fanout.drain(self._drain_s)
-        await self._leave_group(error)
+        try:
+            await self._leave_group(error)
+        finally:
+            await self._stack.aclose()
 
     async def _leave_group(self, error: BaseException | None) -> None:
         """Wait for the tasks, which have nothing left to do.
@@ -194,6 +217,7 @@ class Pipeline:
 
         Raises:
             ConfigError: another stream of that name is being followed.
+            StoreError: the store could not give the stream an epoch.
             HookError: a sync hook raised, and the policy is "raise".
             Exception: whatever `submit` raised, or a source beside `SourceError`. The stream has been ended properly.
         """
@@ -250,7 +274,7 @@ class Pipeline:
             ConfigError: another stream of that name is being followed.
             HookError: as `run`.
         """
-        follower = self._begin(stream, dialect)
+        follower = await self._begin(stream, dialect)
         try:
             async for chunk in chunks:
                 if follower.error is None:
@@ -304,7 +328,7 @@ class Pipeline:
         submit: Submit | None,
         tap: MemoryObjectSendStream[list[Change]] | None,
     ) -> StreamResult:
-        follower = self._begin(source.name, dialect)
+        follower = await self._begin(source.name, dialect)
         follower.tap = tap
         try:
             while True:
@@ -355,7 +379,7 @@ class Pipeline:
                 cause="the stream ended" if error is None else str(error),
             )
             await sleep(attempt.wait_s)
-            proc.open(epoch=None if attempt.way == "resume" else self._next_epoch())
+            proc.open(epoch=None if attempt.way == "resume" else await self._next_epoch(proc.stream))
 
     async def _read(self, follower: "_Follower", source: Source, cursor: str | None) -> None:
         """Read one connection to its end, or until the stream says that nothing follows."""
@@ -395,7 +419,10 @@ class Pipeline:
             await self._room(follower)
 
     def _hand_on(self, follower: "_Follower", changes: list[Change]) -> None:
-        self._fanout.offer(changes)
+        if self._journal is not None:
+            self._journal.offer(changes)
+        else:
+            self._fanout.offer(changes)
         for hooks in self._hooks:
             hooks.dispatch(changes)
 
@@ -403,6 +430,8 @@ class Pipeline:
         for hooks in self._hooks:
             if hooks.is_full:
                 await hooks.room(follower.proc.stream)
+        if self._journal is not None and self._journal.is_full:
+            await self._journal.room()
         if self._fanout.is_full:
             await self._fanout.room()
 
@@ -412,12 +441,16 @@ class Pipeline:
         if not self._is_open:
             raise ConfigError("the pipeline is not open: use `async with Pipeline(...) as pipeline`")
 
-    def _begin(self, name: str, dialect: DialectLike | None) -> "_Follower":
+    async def _begin(self, name: str, dialect: DialectLike | None) -> "_Follower":
         self._check_open()
         if name in self._active:
             raise ConfigError(f"a stream named {name!r} is being followed already; give this one another name")
         self._active.add(name)
-        epoch = self._next_epoch()
+        try:
+            epoch = await self._next_epoch(name)
+        except BaseException:
+            self._active.discard(name)
+            raise
         return _Follower(StreamProcessor(dialect or self._dialect, self._reducer, stream=name, epoch=epoch))
 
     def _end(self, follower: "_Follower") -> list[Change]:
@@ -440,8 +473,10 @@ class Pipeline:
                 hooks.dispatch_end(proc.stream)
         return changes
 
-    def _next_epoch(self) -> int:
-        """Higher than any before, also over restarts of the program: milliseconds since 1970."""
+    async def _next_epoch(self, stream: str) -> int:
+        """Higher than any before, also over restarts of the program: the store knows, else milliseconds since 1970."""
+        if self._store is not None:
+            return await self._store.next_epoch(stream)
         self._epoch = max(self._epoch + 1, int(self._now() * 1000))
         return self._epoch
 

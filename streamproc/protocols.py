@@ -11,9 +11,9 @@ from typing import Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
-from streamproc.core.body import Kind
-from streamproc.core.change import Change, Note
+from streamproc.core.change import Change
 from streamproc.core.dialect import Dialect
+from streamproc.core.stored import StoredObject
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
@@ -123,22 +123,6 @@ class JournalBatch(Struct, frozen=True, kw_only=True):
     def last(self) -> int:
         """Position of the last one; `first - 1` if there is none."""
         return self.first + len(self.changes) - 1
-
-
-class StoredObject(Struct, frozen=True, kw_only=True):
-    """The stored state of one open Run, RunStep or Message, from which a reducer goes on."""
-
-    kind: Kind
-    id: str
-    run_id: str | None
-    thread_id: str | None
-    wire: bytes  # its complete JSON as of `revision`
-    revision: int
-    stream: str  # which last spoke of it, and in which epoch
-    epoch: int
-    status: str | None
-    provisional: bool  # made for a delta, before any snapshot
-    note: Note
 
 
 class Store(Protocol):

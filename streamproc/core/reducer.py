@@ -7,8 +7,10 @@ There are two paths. `apply` takes any event, see turn.py. `apply_fragments` tak
 for a place that is already growing, and does exactly what `apply` would do, in a fraction of the time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
+
+import msgspec
 
 from streamproc.core.body import Kind
 from streamproc.core.change import NO_NOTE, Change, Note
@@ -17,6 +19,7 @@ from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
 from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around
+from streamproc.core.stored import StoredObject
 from streamproc.core.table import States, Table
 from streamproc.core.turn import TRUNCATED, Turn
 from streamproc.model.message import Message
@@ -71,6 +74,39 @@ class Reducer:
     def evict(self, run_id: str) -> None:
         """Forget a run with its steps and messages. Changes already handed out keep their views."""
         self._table.evict(run_id)
+
+    def restore(self, objects: Iterable[StoredObject], changes: Iterable[Change] = ()) -> list[Change]:
+        """Go on where another reducer stopped: take over objects, and what a journal says happened to them since.
+
+        Objects that are known already stay as they are, and so do changes that the objects have taken in.
+
+        Args:
+            objects: in order of appearance.
+            changes: of these objects, in order; those of others change nothing.
+
+        Returns:
+            The changes that were news, as views of the objects here.
+        """
+        views: list[Change] = []
+        for stored in objects:
+            self._table.restore(stored)
+        for change in changes:
+            record = self._table.records.get(change.kind, {}).get(change.id)
+            if record is None or change.revision <= record.revision:
+                continue
+            if change.data is not None or change.piece:
+                context = StreamContext(change.origin)
+                context.run_id, context.thread_id = change.run_id, change.thread_id
+                for places in context.places.values():
+                    places.object_id = change.id  # what a delta without an id was taken for
+                data = msgspec.json.decode(change.raw) if change.data is None else change.data
+                self.apply(Event(change.event, data, change.raw), context)
+            else:  # what the end of its run or stream said of it
+                record.touched += 1
+                record.note = change.note
+            record.revision = change.revision
+            views.append(msgspec.structs.replace(change, body=record.body))
+        return views
 
     def note(self, kind: Kind, id: str) -> Note:
         """What is known about an object beside its state.

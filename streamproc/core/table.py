@@ -4,12 +4,14 @@ The table is keyed by id and outlives streams. It forgets whole runs: the oldest
 when more are open than `Limits` allows.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Set
 from typing import Final, Generic, TypeVar
 
 from streamproc.core.body import Body, Kind
 from streamproc.core.change import NO_NOTE, Note
 from streamproc.core.limits import Limits
+from streamproc.core.stored import StoredObject, grow
 
 __all__ = ["Record", "RunGroup", "States", "Table"]
 
@@ -89,6 +91,34 @@ class Table:
         self.records: dict[str, dict[str, Record]] = {"run": {}, "step": {}, "message": {}}
         self._open: dict[str, RunGroup] = {}
         self._closed: dict[str, RunGroup] = {}
+        self._shapes: dict[Record, bytes] = {}  # of restored records that nothing came for yet
+
+    def restore(self, stored: StoredObject) -> None:
+        """Enter an object as a store kept it, unless it is known; nothing is decoded before it is touched."""
+        known = self.records[stored.kind]
+        if stored.id in known:
+            return
+        body = Body(stored.kind, stored.id, stored.run_id, stored.thread_id, stored.wire)
+        record = Record(body, (stored.stream, stored.epoch))
+        record.revision = stored.revision
+        record.status = sys.intern(stored.status) if stored.status else None
+        record.closed = stored.note.ended
+        record.provisional = stored.provisional
+        record.note = NO_NOTE if stored.note.ended else stored.note
+        self.add(record)
+        if stored.shape:
+            self._shapes[record] = stored.shape
+        if record.closed and stored.kind == "run":
+            self.close(stored.id)
+
+    def touch(self, kind: Kind, id: str) -> Record | None:
+        """The record of the object concerned, if there is one. Its places will be looked at again."""
+        record = self.records[kind].get(id)
+        if record is not None:
+            record.touched += 1
+            if self._shapes and (shape := self._shapes.pop(record, None)):
+                record.size = grow(record.body, shape, record.revision)
+        return record
 
     def group(self, run_id: str | None) -> RunGroup | None:
         """The group of a run, if there is one."""
@@ -148,6 +178,7 @@ class Table:
     def _forget(self, record: Record) -> None:
         record.closed = True
         record.touched += 1
+        self._shapes.pop(record, None)
         body = record.body
         self.records[body.kind].pop(body.id, None)
         record.body = Body(body.kind, body.id, body.run_id, body.thread_id, b"")  # a place may still know the record

@@ -117,7 +117,7 @@ class Turn:
         if not self._hydrating:
             self._follow(kind, data)
         status = self._status(kind, data)
-        record = self._touch(kind)
+        record = self._table.touch(kind, self._id)
         if record is None:
             record = self._new_record(kind, self._body(kind, data))
         elif record.compare(self._context.owner) < 0:
@@ -167,13 +167,6 @@ class Turn:
     def _new_record(self, kind: Kind, body: Body) -> Record:
         record = Record(body, self._context.owner)
         self._limited(self._table.add(record))
-        return record
-
-    def _touch(self, kind: Kind) -> Record | None:
-        """The record of the object concerned. Whatever becomes of it now, its places will be looked at again."""
-        record = self._table.records[kind].get(self._id)
-        if record is not None:
-            record.touched += 1
         return record
 
     def _limited(self, forgotten: list[str]) -> None:
@@ -302,7 +295,7 @@ class Turn:
             return
         if kind == "step":
             delta = self._own_type(delta)
-        record = self._touch(kind)
+        record = self._table.touch(kind, self._id)
         if record is None:
             record = self._provisional(kind)
         elif record.compare(self._context.owner) < 0:

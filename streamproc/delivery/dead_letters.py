@@ -46,8 +46,8 @@ class DeadLetters:
     def __iter__(self) -> Iterator[DeadLetter]:
         return iter(tuple(self._letters))
 
-    def bury(self, sink: str, dead: Collection[Change], reason: str, attempts: int) -> None:
-        """Make dead letters of the changes that a sink did not take for one reason."""
+    def bury(self, sink: str, dead: Collection[Change], reason: str, attempts: int) -> list[DeadLetter]:
+        """Make dead letters of the changes that a sink did not take for one reason; returns them."""
         ids = list(dict.fromkeys(change.id for change in dead))[:_IDS_MAX]
         log.error("sink.dead_lettered", sink=sink, count=len(dead), ids=ids, reason=reason, attempts=attempts)
         at = self._now()
@@ -56,13 +56,13 @@ class DeadLetters:
         while len(self._letters) > self._kept_max:
             self._letters.popleft()
             self.forgotten += 1
-        if self._callback is None:
-            return
-        for letter in letters:
-            try:
-                self._callback(letter)
-            except Exception:
-                log.exception("dead_letter.callback_failed", sink=sink)
+        if self._callback is not None:
+            for letter in letters:
+                try:
+                    self._callback(letter)
+                except Exception:
+                    log.exception("dead_letter.callback_failed", sink=sink)
+        return letters
 
 
 def rejected_of(sent: Collection[Change], rejected: Iterable[object]) -> list[Change] | None:

@@ -33,7 +33,7 @@ from streamproc.delivery.inbox import payload_bytes
 from streamproc.delivery.lane import Lane
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.delivery.statistics import SinkStatistics
-from streamproc.protocols import Sink
+from streamproc.protocols import Sink, Store
 
 __all__ = ["Fanout"]
 
@@ -47,8 +47,8 @@ class Fanout:
     """Feeds several sinks.
 
     Args:
-        sinks: each with its policy, or alone for the default one. A sink is named after its class; of several with
-            the same name, the second one gets a "-2" and so on.
+        sinks: each with its policy, or alone for the default one. A sink is known by its `name` if it has one, else by
+            its class; of several with the same name, the second one gets a "-2" and so on.
         random: for the jitter of retries.
         now: the wall clock, for dead letters; UTC by default.
         on_dead_letter: called with each dead letter.
@@ -68,7 +68,7 @@ class Fanout:
         lanes: list[Lane] = []
         for entry in sinks:
             sink, policy = entry if isinstance(entry, tuple) else (entry, DeliveryPolicy())
-            name = type(sink).__name__
+            name = str(getattr(sink, "name", None) or type(sink).__name__)
             seen[name] += 1
             if seen[name] > 1:
                 name = f"{name}-{seen[name]}"
@@ -79,25 +79,32 @@ class Fanout:
         self._unrung = 0  # changes that no sink was woken for
         self._ring_timer: TimerHandle | None = None
 
-    async def start(self, group: TaskGroup) -> None:
+    async def start(self, group: TaskGroup, store: Store | None = None) -> None:
         """Enter the sinks, one after the other, and run their lanes in `group`. Once, before the first `offer`.
+
+        With a store each sink first gets what the journal has for it.
 
         Raises:
             Exception: what a sink raised on entering; the sinks entered before are left when `group` is cancelled.
         """
         self._clock = get_running_loop().time
         for lane in self._lanes:
+            if store is not None:
+                await lane.attach(store)
             await group.start(lane.run)
 
-    def offer(self, batch: Sequence[Change]) -> None:
-        """Hand a batch to every lane; returns at once and keeps no reference to `batch`."""
+    def offer(self, batch: Sequence[Change], first: int = 0) -> None:
+        """Hand a batch to every lane; returns at once and keeps no reference to `batch`.
+
+        With a store it is in the journal from position `first` on.
+        """
         if not batch:
             return
         shared = tuple(batch)
         size = payload_bytes(shared)
         now_s = self._clock()
         for lane in self._lanes:
-            lane.offer(shared, size, now_s)
+            lane.offer(shared, size, now_s, first)
         self._unrung += len(shared)
         if self._unrung >= _RING_COUNT or now_s >= self._ring_at_s:
             self._ring()
@@ -119,7 +126,9 @@ class Fanout:
                 await lane.wait_for_room()
 
     async def drain(self, deadline_s: float) -> None:
-        """Wait until every change is settled, for at most `deadline_s`; what is left is dropped. The last call."""
+        """Wait until every change is settled, for at most `deadline_s`. The last call.
+
+        What is left then is dropped, or with a store left to the next start."""
         self._cancel_ring()
         for lane in self._lanes:
             lane.finish()
@@ -128,7 +137,7 @@ class Fanout:
                 await lane.finished()
         for lane in self._lanes:
             if not lane.is_closed:
-                log.error("sink.drain_expired", sink=lane.name, deadline_s=deadline_s, dropped=lane.pending)
+                log.error("sink.drain_expired", sink=lane.name, deadline_s=deadline_s, pending=lane.pending)
                 lane.close(None)
 
     def statistics(self) -> tuple[SinkStatistics, ...]:

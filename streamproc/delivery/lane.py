@@ -8,7 +8,7 @@ received = acked + coalesced + dead + dropped + pending holds whenever anybody l
 
 import math
 from asyncio import CancelledError, Future, get_running_loop
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from random import Random
 from typing import Any
@@ -19,20 +19,22 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 from streamproc.core.change import Change
+from streamproc.delivery.backlog import Backlog
 from streamproc.delivery.dead_letters import DeadLetters, rejected_of
 from streamproc.delivery.failures import Failures
 from streamproc.delivery.inbox import Batch, inbox_for
-from streamproc.delivery.policy import DeliveryPolicy
+from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.room import Room
 from streamproc.delivery.statistics import SinkState, SinkStatistics
 from streamproc.delivery.write_timeout import WriteTimeout, is_cancelled
-from streamproc.errors import SinkRejected, SinkUnavailable
-from streamproc.protocols import Sink
+from streamproc.errors import SinkRejected, SinkUnavailable, StoreError
+from streamproc.protocols import DeadLetter, Sink, Store
 
 __all__ = ["Lane"]
 
 log = structlog.get_logger("streamproc")
 
+_STORE_RETRY = Retry(base_s=0.1, cap_s=5.0)
 _LEAVE_S = 5.0  # how long a sink may take to close what it opened
 _IN_A_ROW_MAX = 16  # batches that are written before others have their turn
 _REASON_MAX = 500  # characters of what a sink says in a log or a dead letter
@@ -62,11 +64,14 @@ class Lane:
         self._dead_letters = dead_letters
 
         self._inbox = inbox_for(policy)
+        self._backlog: Backlog | None = None  # with a store
         self._in_flight: Batch = ()
-        self._acked = self._dead = self._dropped = 0
+        self._acked = self._dead = self._dropped = self._given_back = 0
         self._writes = self._failed = self._retried = 0
 
+        self._random = random
         self._failures = Failures(policy, random)
+        self._store_failures = 0  # in a row
         self._timeout = WriteTimeout(policy.timeout_s)
         self._clock: Callable[[], float] = current_time  # once running, the same without the detour
         self._life: CancelScope | None = None  # cancelled by `close`
@@ -77,9 +82,25 @@ class Lane:
 
     # --- the reader's side --------------------------------------------------------------------------------------------
 
-    def offer(self, batch: Batch, size: int, now_s: float) -> None:
-        """Put a batch of `size` payload bytes into the inbox, for `ring`; `now_s` is the time of the event loop."""
+    async def attach(self, store: Store) -> None:
+        """Go on in a journal from where this sink stands in it. Before `run`.
+
+        Raises:
+            StoreError: the cursor could not be read.
+        """
+        position = await store.cursor(self.name, required=self._policy.required)
+        self._backlog = Backlog(store, self.name, self._inbox, self._policy, position)
+
+    def offer(self, batch: Batch, size: int, now_s: float, first: int) -> None:
+        """Put a batch of `size` payload bytes into the inbox, for `ring`; `now_s` is the time of the event loop.
+
+        With a store `first` is its position in the journal, and the batch may be left there.
+        """
         inbox = self._inbox
+        if self._backlog is not None:
+            if not self.is_closed:
+                self._backlog.offer(batch, size, now_s, first)
+            return
         if self._closes_when_full and inbox.count >= self._policy.inbox_max:
             self.close("inbox full")
         inbox.put(batch, size, now_s)
@@ -117,6 +138,9 @@ class Lane:
         self.is_closed = True
         dropped = len(self._in_flight) + self._inbox.clear()
         self._in_flight = ()
+        if self._backlog is not None:  # it is still in the journal
+            self._backlog.give_back()
+            self._given_back, dropped = dropped, 0
         self._dropped += dropped
         self.room.free()
         if self._end is not None:
@@ -138,7 +162,7 @@ class Lane:
         return SinkStatistics(
             name=self.name,
             state=self._state(),
-            received=self._inbox.received,
+            received=self._inbox.received - self._given_back,
             acked=self._acked,
             coalesced=self._inbox.coalesced,
             dead=self._dead,
@@ -148,6 +172,8 @@ class Lane:
             failed=self._failed,
             retried=self._retried,
             oldest_pending_s=0.0 if since_s == math.inf else self._clock() - since_s,
+            lag=0 if self._backlog is None else self._backlog.lag,
+            missing=0 if self._backlog is None else self._backlog.missing,
         )
 
     def _state(self) -> SinkState:
@@ -206,10 +232,16 @@ class Lane:
         """Write batch after batch; returns once the lane is closed, or after a write that used up `scope`."""
         inbox, policy, timeout, failures = self._inbox, self._policy, self._timeout, self._failures
         create_bell = get_running_loop().create_future  # an anyio event would cost twice as much
-        write = self._sink.write
+        backlog, write = self._backlog, self._sink.write
         in_a_row = 0
         while not self.is_closed:
+            if backlog is not None and backlog.owes:
+                await self._stored(backlog.bury)
+                continue
             if not self._in_flight:
+                if not inbox.count and backlog is not None and backlog.is_behind:
+                    await self._stored(backlog.fill)
+                    continue
                 if not inbox.count and self._is_draining:
                     self.close(None)
                     return
@@ -260,6 +292,18 @@ class Lane:
             self._retried += 1
         return self._in_flight[:1] if failures.is_open else self._in_flight
 
+    async def _stored(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something with the store; waits and logs when it cannot be done, and leaves it to the next turn."""
+        try:
+            await act()
+        except StoreError as error:
+            self._store_failures += 1
+            wait_s = _STORE_RETRY.wait_s(self._store_failures, self._random)
+            log.error("store.unavailable", sink=self.name, wait_s=round(wait_s, 3), cause=str(error))
+            await sleep(wait_s)
+        else:
+            self._store_failures = 0
+
     async def _fill(self) -> None:
         """Wait until a batch is full, or its first change has waited long enough."""
         inbox, policy = self._inbox, self._policy
@@ -277,9 +321,13 @@ class Lane:
         self._in_flight = () if sent is self._in_flight else self._in_flight[len(sent) :]
         self._acked += len(sent) - len(dead)
         attempts, self._failures.attempts = self._failures.attempts, 0
+        letters: Sequence[DeadLetter] = ()
         if dead:
             self._dead += len(dead)
-            self._dead_letters.bury(self.name, dead, reason[:_REASON_MAX], attempts)
+            letters = self._dead_letters.bury(self.name, dead, reason[:_REASON_MAX], attempts)
+        if self._backlog is not None:
+            is_idle = not self._in_flight and not self._inbox.count
+            self._backlog.settled(len(sent), is_idle=is_idle, letters=letters)
 
     def _succeeded(self) -> None:
         if self._failures.forget():

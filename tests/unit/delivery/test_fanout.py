@@ -312,7 +312,7 @@ async def test_what_is_pending_at_the_deadline_is_dropped(act: float | Exception
     assert anyio.current_time() == 7
     assert [(it.acked, it.dropped, it.pending) for it in fanout.statistics()] == [(1, 3, 0), (4, 0, 0)]
     assert logs == [
-        {"event": "sink.drain_expired", "log_level": "error", "sink": "Scripted", "deadline_s": 6, "dropped": 3}
+        {"event": "sink.drain_expired", "log_level": "error", "sink": "Scripted", "deadline_s": 6, "pending": 3}
     ]
 
 

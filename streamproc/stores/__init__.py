@@ -1,0 +1,1 @@
+"""Stores: what makes a pipeline survive its process."""
