@@ -233,6 +233,7 @@ def _summary(outcome: Outcome) -> str:
         f"{outcome.events:,} events in {outcome.seconds:g} s ({outcome.events / outcome.seconds:,.0f} events/s); "
         f"resident {outcome.settled_mib:.1f} MiB after the first seconds, {outcome.end_mib:.1f} MiB at the end "
         f"({outcome.growth_mib:+.1f}); longest wait of a stream {outcome.longest_wait_s:.2f} s",
+        "",
         "The counts are those after the drain, but for the last column: what waited before it.",
         "",
         "| sink | before the drain | received | acked | coalesced | dead | dropped | pending | writes | waiting |",
