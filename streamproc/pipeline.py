@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, M
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from inspect import isawaitable
+from os import PathLike
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -48,6 +49,7 @@ from streamproc.model.run_step import RunStep
 from streamproc.protocols import ResyncingSource, Sink, Source, Store
 from streamproc.recovery import Attempt, Recovery
 from streamproc.sources.iterable import IterableSource
+from streamproc.wording import came
 
 __all__ = ["Pipeline", "StreamResult"]
 
@@ -130,13 +132,14 @@ class Pipeline:
             now=lambda: datetime.fromtimestamp(now(), UTC),
             on_dead_letter=on_dead_letter,
         )
-        every = (hooks,) if isinstance(hooks, RunHooks) else tuple(hooks)
-        self._hooks = [HookDispatch(one, on_error=on_hook_error, limits=self._reducer.limits) for one in every]
+        self._hooks = [
+            HookDispatch(one, on_error=on_hook_error, limits=self._reducer.limits) for one in _as_hooks(hooks)
+        ]
         self._store = store
         self._journal = None if store is None else Journal(store, self._fanout, self._random)
         self._group = create_task_group()
         self._stack = AsyncExitStack()  # holds the store
-        self._is_open = False
+        self._was_entered = self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
         self._active: set[str] = set()  # names of the streams that are followed now
         self._epoch = 0
@@ -144,6 +147,9 @@ class Pipeline:
         self._at = ""
 
     async def __aenter__(self) -> Self:
+        if self._was_entered:
+            raise ConfigError("a pipeline is entered once; make another one")
+        self._was_entered = True
         await self._stack.__aenter__()
         try:
             if self._store is not None:
@@ -358,7 +364,7 @@ class Pipeline:
                 if attempt is not None and attempt.way == "resync":
                     await self._resync(follower, source)
                 else:
-                    await self._read(follower, source, None if attempt is None else attempt.cursor)
+                    await self._read(follower, source, None if attempt is None else attempt.cursor, recovery)
             except SourceError as failure:
                 error = failure
             except LimitExceeded as limit:
@@ -381,11 +387,12 @@ class Pipeline:
             await sleep(attempt.wait_s)
             proc.open(epoch=None if attempt.way == "resume" else await self._next_epoch(proc.stream))
 
-    async def _read(self, follower: "_Follower", source: Source, cursor: str | None) -> None:
+    async def _read(self, follower: "_Follower", source: Source, cursor: str | None, recovery: Recovery) -> None:
         """Read one connection to its end, or until the stream says that nothing follows."""
         async with source.open(cursor) as chunks:
             follower.connections += 1
             async for chunk in chunks:
+                recovery.heard(current_time())
                 await self._deliver(follower, self._fed(follower, chunk))
                 if follower.proc.is_done:
                     return
@@ -517,5 +524,23 @@ class _Follower:
         )
 
 
+def _as_hooks(hooks: Any) -> Sequence[RunHooks]:
+    """One, or several; whatever else comes is told."""
+    every: Sequence[RunHooks] = hooks if isinstance(hooks, Sequence) else (hooks,)
+    for one in every:
+        if not isinstance(one, RunHooks):
+            raise ConfigError(f"expected hooks, an object of a subclass of RunHooks; {came(one)}")
+    return every
+
+
 def _as_source(source: SourceLike) -> Source:
-    return IterableSource(source) if isinstance(source, Iterable | AsyncIterable) else source
+    if isinstance(source, Iterable | AsyncIterable):
+        return IterableSource(source)
+    # a path has both members too
+    is_one = not isinstance(source, type | PathLike) and isinstance(getattr(source, "name", None), str)
+    if not is_one or not callable(getattr(source, "open", None)):
+        raise ConfigError(
+            f"expected a source or an iterable of bytes or events, {came(source)}; "
+            "such are HttpSource(url), FileSource(path), response.content.iter_any()"
+        )
+    return source

@@ -33,7 +33,8 @@ class Attempt(Struct, frozen=True):
 class Recovery:
     """The attempts of one source, within the budget of `retry`.
 
-    A connection that stood for a minute, or one that moved the cursor, ends a row of failures.
+    A connection on which bytes came for a minute, or one that moved the cursor, ends a row of failures. Mere time does
+    not: a server that accepts and stays silent would be asked for ever.
     """
 
     def __init__(self, source: Source, retry: Retry, random: Random, now_s: float) -> None:
@@ -41,12 +42,18 @@ class Recovery:
         self._retry = retry
         self._random = random
         self._cursor: str | None = None
+        self._retry_ms = 0  # what the stream last asked for holds for all connections after it
         self._failures = 0
-        self._opened_s = self._failing_since_s = now_s
+        self._way: Way | None = None  # that is being tried; None at first
+        self._opened_s = self._heard_s = self._failing_since_s = now_s
 
     def opened(self, now_s: float) -> None:
-        """A connection is being opened."""
-        self._opened_s = now_s
+        """A connection is being opened, or a result asked for."""
+        self._opened_s = self._heard_s = now_s
+
+    def heard(self, now_s: float) -> None:
+        """Bytes came."""
+        self._heard_s = now_s
 
     def after(
         self,
@@ -63,29 +70,30 @@ class Recovery:
             error: what the source raised; None when it merely ended.
             cursor: where the stream stands by its own account.
             run_id: the run to ask for; None when it is not known.
-            retry_ms: the reconnection time that the stream asked for.
+            retry_ms: the reconnection time that this connection asked for; None when it did not.
         """
-        if cursor not in (None, self._cursor) or now_s - self._opened_s >= _HEALTHY_S:
+        if cursor not in (None, self._cursor) or self._heard_s - self._opened_s >= _HEALTHY_S:
             self._failures = 0
         self._cursor = cursor or self._cursor
+        self._retry_ms = self._retry_ms if retry_ms is None else retry_ms
         if self._failures == 0:
             self._failing_since_s = now_s
         self._failures += 1
-        way = self._way(error, run_id)
+        self._way = way = self._next_way(error, run_id)
         if way is None or self._retry.is_exhausted(self._failures, now_s - self._failing_since_s):
             return None
         asked_s = error.retry_after_s if isinstance(error, SourceUnavailable) else None
-        wait_s = self._retry.wait_s(self._failures, self._random, max(asked_s or 0.0, (retry_ms or 0) / 1000))
+        wait_s = self._retry.wait_s(self._failures, self._random, max(asked_s or 0.0, self._retry_ms / 1000))
         return Attempt(way, self._cursor if way == "resume" else None, self._failures, wait_s)
 
-    def _way(self, error: SourceError | None, run_id: str | None) -> Way | None:
+    def _next_way(self, error: SourceError | None, run_id: str | None) -> Way | None:
         source = self._source
-        may_reopen = error is None or isinstance(error, SourceUnavailable)
-        if isinstance(source, ReopeningSource) and may_reopen:
+        is_passing = error is None or isinstance(error, SourceUnavailable)
+        if isinstance(source, ReopeningSource) and is_passing:
             if source.resumable and self._cursor is not None:
                 return "resume"
             if source.repeatable:
                 return "restart"
-        if isinstance(source, ResyncingSource) and run_id is not None:
+        if isinstance(source, ResyncingSource) and run_id is not None and (is_passing or self._way != "resync"):
             return "resync"
         return None

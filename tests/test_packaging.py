@@ -4,12 +4,16 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 import streamproc
+from streamproc.testing import Response, ScriptedServer, slices
+from tests.streams import call, creation, done, message, run, sse, step, text, words
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -68,14 +72,55 @@ def test_readme_has_an_example() -> None:
     assert python_blocks()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("code", python_blocks())
-def test_readme_example_runs(code: str, tmp_path: Path) -> None:
-    """Each example runs as it stands: in a process of its own, in an empty folder, with warnings as errors."""
-    example = tmp_path / "example.py"
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Where a run with two steps can be read, in small slices."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    stream = sse(
+        run("created"),
+        step("created", "step_1"),
+        step("completed", "step_1", call("{}", id="c", name="weather", output="rain"), usage=usage),
+        *(step("created", "step_2", step_details=creation()), message("created"), words("It will "), words("rain.")),
+        message("completed", "msg_1", text("It will rain.", annotations=[])),
+        step("completed", "step_2", step_details=creation(), usage=usage),
+        *(run("completed"), done()),
+    )
+    server = ScriptedServer()
+    server.script("/stream", [Response(slices(stream, 100))])
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(server):
+        yield f"{server.url}/stream"
+
+
+def run_example(code: str, url: str, folder: Path) -> str:
+    """Run an example as it stands: in a process of its own, in an empty folder, with warnings as errors."""
+    example = folder / "example.py"
     example.write_text(code, encoding="utf-8")
     result = subprocess.run(
-        [sys.executable, "-W", "error", str(example)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", str(example), url], cwd=folder, capture_output=True, text=True, check=False
     )
 
     assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", python_blocks())
+def test_readme_example_runs(code: str, url: str, tmp_path: Path) -> None:
+    """Each of them; those that need a stream get its URL."""
+    run_example(code, url, tmp_path)
+
+
+@pytest.mark.slow
+def test_readme_begins_with_three_lines_that_follow_a_stream(url: str, tmp_path: Path) -> None:
+    """Hooks are called, the sink is fed, and the result says that the stream came to its end."""
+    match = PYTHON_BLOCK.search(readme())
+    assert match is not None
+    code = match["body"]
+    output = run_example(code, url, tmp_path)
+
+    main = code.partition("async def main(url: str) -> None:\n")[2].partition("\n\n")[0]
+    assert len(main.splitlines()) == 3
+    assert re.findall(r"^(step_\d) completed$", output, re.MULTILINE) == ["step_1", "step_2"]
+    assert "It will rain." in output
+    assert "truncated=False, error=None" in output

@@ -11,6 +11,7 @@ import structlog
 
 from streamproc.core.change import Change
 from streamproc.protocols import DeadLetter
+from streamproc.wording import traceback_text
 
 __all__ = ["DeadLetter", "DeadLetters", "rejected_of"]
 
@@ -60,8 +61,8 @@ class DeadLetters:
             for letter in letters:
                 try:
                     self._callback(letter)
-                except Exception:
-                    log.exception("dead_letter.callback_failed", sink=sink)
+                except Exception as error:
+                    log.error("dead_letter.callback_failed", sink=sink, exception=traceback_text(error))
         return letters
 
 

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from anyio import current_time, move_on_after
@@ -33,7 +33,9 @@ from streamproc.delivery.inbox import payload_bytes
 from streamproc.delivery.lane import Lane
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.delivery.statistics import SinkStatistics
+from streamproc.errors import ConfigError
 from streamproc.protocols import Sink, Store
+from streamproc.wording import came
 
 __all__ = ["Fanout"]
 
@@ -52,6 +54,9 @@ class Fanout:
         random: for the jitter of retries.
         now: the wall clock, for dead letters; UTC by default.
         on_dead_letter: called with each dead letter.
+
+    Raises:
+        ConfigError: a sink or a policy is none.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Fanout:
         random = random or Random()
         seen: Counter[str] = Counter()
         lanes: list[Lane] = []
-        for entry in sinks:
+        for entry in _entries(sinks):
             sink, policy = entry if isinstance(entry, tuple) else (entry, DeliveryPolicy())
             name = str(getattr(sink, "name", None) or type(sink).__name__)
             seen[name] += 1
@@ -156,3 +161,21 @@ class Fanout:
         if self._ring_timer is not None:
             self._ring_timer.cancel()
             self._ring_timer = None
+
+
+def _entries(sinks: Any) -> Sequence[Sink | tuple[Sink, DeliveryPolicy]]:
+    """The same, if they look as if they could be fed.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    if not isinstance(sinks, Sequence):
+        raise ConfigError(f"expected a list of sinks, {came(sinks)}")
+    for entry in sinks:
+        sink, *policy = entry if isinstance(entry, tuple) else (entry,)
+        if isinstance(sink, type) or not callable(getattr(sink, "write", None)):
+            raise ConfigError(f"expected a sink, an object with a method `write(batch)`; {came(sink)}")
+        if len(policy) > 1 or not all(isinstance(one, DeliveryPolicy) for one in policy):
+            raise ConfigError(f"expected (sink, DeliveryPolicy(...)) for {type(sink).__name__}, something else came")
+    entries: Sequence[Sink | tuple[Sink, DeliveryPolicy]] = sinks
+    return entries

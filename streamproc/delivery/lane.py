@@ -29,6 +29,7 @@ from streamproc.delivery.statistics import SinkState, SinkStatistics
 from streamproc.delivery.write_timeout import WriteTimeout, is_cancelled
 from streamproc.errors import SinkRejected, SinkUnavailable, StoreError
 from streamproc.protocols import DeadLetter, Sink, Store
+from streamproc.wording import traceback_text
 
 __all__ = ["Lane"]
 
@@ -212,10 +213,10 @@ class Lane:
                         self.close("cancelled" if self.pending else None)
                         leaving.deadline = self._clock() + _LEAVE_S
                         leaving.shield = True
-        except Exception:
+        except Exception as error:
             if not is_entered:
                 raise
-            log.exception("sink.failed", sink=self.name, cause="on leaving it")
+            log.error("sink.failed", sink=self.name, cause="on leaving it", exception=traceback_text(error))
         finally:
             if leaving.cancel_called:
                 log.error("sink.failed", sink=self.name, cause=f"not left within {_LEAVE_S:g} s")
@@ -227,6 +228,9 @@ class Lane:
                     await self._write_until_late(scope)
                 if scope.cancelled_caught:  # not when `close` cancelled it too
                     self._timed_out()
+        if self._backlog is not None and self._backlog.owes:  # what closed the lane made dead letters
+            with CancelScope(deadline=self._clock() + _LEAVE_S, shield=True):
+                await self._stored(self._backlog.bury)
 
     async def _write_until_late(self, scope: CancelScope) -> None:
         """Write batch after batch; returns once the lane is closed, or after a write that used up `scope`."""
@@ -368,7 +372,13 @@ class Lane:
         is_enough = failures.add_bug()
         failures.attempts += 1
         self._failed += 1
-        log.error("sink.failed", sink=self.name, cause="unexpected exception", in_a_row=failures.bugs, exc_info=error)
+        log.error(
+            "sink.failed",
+            sink=self.name,
+            cause="unexpected exception",
+            in_a_row=failures.bugs,
+            exception=traceback_text(error),
+        )
         self._settle(sent, sent, f"the sink raised {type(error).__qualname__}")
         if is_enough:
             self.close("unexpected exceptions")

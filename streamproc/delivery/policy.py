@@ -1,7 +1,7 @@
 """How a sink is fed and how anything is tried again: settings only, with what they mean beside them."""
 
 from random import Random
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -34,6 +34,9 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.max_elapsed_s is not None and elapsed_s >= self.max_elapsed_s
 
 
+_CHOICES: Final = {"deliver": ("changes", "latest", "final"), "when_full": ("block", "coalesce", "close_sink")}
+
+
 class DeliveryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one sink is fed.
 
@@ -63,6 +66,9 @@ class DeliveryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_pause_s: float = 20.0  # how long reading may pause for this sink
 
     def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}")
         for name in ("batch_max", "batch_max_bytes", "breaker_failures", "max_bugs", "inbox_max"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")

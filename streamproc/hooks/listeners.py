@@ -6,13 +6,14 @@ What nobody overrode is None in `Listeners`, so that all work for it can be skip
 import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import structlog
 from msgspec import Struct
 
 from streamproc.errors import ConfigError, HookError
 from streamproc.hooks.base import RunHooks
+from streamproc.wording import traceback_text
 
 __all__ = ["Hook", "Listeners", "OnHookError", "listeners_of"]
 
@@ -43,7 +44,14 @@ class Hook:
         if self.policy == "raise":
             raise HookError(self.name) from failure
         self.disabled = self.policy == "disable"
-        log.error("hook.failed", hook=self.name, stream=stream, run_id=run_id, disabled=self.disabled, exc_info=failure)
+        log.error(
+            "hook.failed",
+            hook=self.name,
+            stream=stream,
+            run_id=run_id,
+            disabled=self.disabled,
+            exception=traceback_text(failure),
+        )
 
 
 class Listeners(Struct):
@@ -82,8 +90,11 @@ def listeners_of(hooks: RunHooks, policy: OnHookError) -> Listeners:
     """Find out which hooks are overridden, in a class or on the instance.
 
     Raises:
-        ConfigError: there is no hook of a name that begins with `on_`, or a hook cannot take its arguments.
+        ConfigError: there is no such policy, or no hook of a name that begins with `on_`, or one cannot take its
+            arguments.
     """
+    if policy not in get_args(OnHookError):
+        raise ConfigError(f"the policy for hooks that raise is {policy!r}; expected raise, log or disable")
     found: dict[str, Hook] = {}
     for name in dir(hooks):
         if not name.startswith("on_"):

@@ -1,1 +1,8 @@
-"""Sinks: where changes go."""
+"""Sinks: where changes go. What needs an extra (`rich`, `filelock`) is imported when such a sink is made."""
+
+from streamproc.sinks.callback import CallbackSink
+from streamproc.sinks.console import ConsoleSink
+from streamproc.sinks.jsonl import JsonlSink
+from streamproc.sinks.memory import MemorySink
+
+__all__ = ["CallbackSink", "ConsoleSink", "JsonlSink", "MemorySink"]

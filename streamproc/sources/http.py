@@ -192,7 +192,7 @@ class HttpSource:
             target = URL()
         if not location or target.scheme not in ("http", "https") or not target.host:
             raise SourceError(f"{self._host} redirects to no HTTP address")
-        return target
+        return target.with_user(None)  # credentials are the caller's to give
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise unless the answer is a stream, or 204."""

@@ -29,12 +29,13 @@ from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from streamproc.core.events import Event, encode_sse, snapshot_event
-from streamproc.errors import SourceError, SourceUnavailable
+from streamproc.errors import ConfigError, SourceError, SourceUnavailable
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 from streamproc.model.wire import to_wire
 from streamproc.sources._resync import AskForResult, Resync
+from streamproc.wording import came
 
 __all__ = ["IterableSource"]
 
@@ -58,6 +59,9 @@ class IterableSource:
             interrupted; a cancelled pipeline ends when the item has come.
         name: of the stream.
         resync: where the result can be had when the iterable breaks off, e.g. `AssistantsResync`.
+
+    Raises:
+        ConfigError: it is a single text, chunk or event.
     """
 
     def __init__(
@@ -68,6 +72,11 @@ class IterableSource:
         threaded: bool = False,
         resync: Resync | None = None,
     ) -> None:
+        if isinstance(iterable, str | bytes | bytearray | memoryview | Mapping):  # iterable, but not in a useful way
+            raise ConfigError(
+                f"expected an iterable of bytes, text or events, {came(iterable)}; "
+                "HttpSource(url) reads a URL, FileSource(path) a file, IterableSource([data]) what is there already"
+            )
         self.name = name
         self._iterable = iterable
         self._threaded = threaded

@@ -1,4 +1,4 @@
-"""A sink of one's own, in 12 lines: changes in a table of SQLite. docs/sinks.md shows these lines and explains them."""
+"""A sink of one's own, in 12 lines: changes in a table of SQLite. README shows them, docs/sinks.md explains them."""
 
 import inspect
 import sqlite3
@@ -56,5 +56,6 @@ def test_documentation_shows_this_code() -> None:
     """The class as it is tested here, and no longer than it says."""
     code = inspect.getsource(TableSink)
 
-    assert f"\n{code}```\n" in (ROOT / "docs" / "sinks.md").read_text(encoding="utf-8")
+    for page in ("README.md", "docs/sinks.md"):
+        assert f"\n{code}```\n" in (ROOT / page).read_text(encoding="utf-8")
     assert len([line for line in code.splitlines() if line.strip()]) <= 12

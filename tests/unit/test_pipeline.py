@@ -259,6 +259,17 @@ async def test_resync_takes_the_result() -> None:
 
 
 @virtual
+async def test_resync_that_is_refused_is_asked_for_once() -> None:
+    """An error that no attempt can change is the stream's end."""
+    source = Resyncing([OPENING, LOST], answers=[SourceError("forbidden")])
+    async with piped() as pipeline:
+        result = await pipeline.run(source)
+
+    assert len(source.asked) == 1
+    assert (result.truncated, str(result.error)) == (True, "forbidden")
+
+
+@virtual
 async def test_resync_that_tells_of_no_end_is_truncated() -> None:
     """A result that is none leaves the stream as it was."""
     source = Resyncing([OPENING, LOST], answers=[[]] * 3)
@@ -299,6 +310,22 @@ def test_truncated(connections: list[Any], options: dict[str, Any], error: Sourc
         assert sink.changes[-1].truncated is opened
         assert hooks.seen[-1] == f"end scripted {'run_1' if opened else None}"
         assert len({each.acked for each in pipeline.statistics()} - {len(sink.changes)}) == 0
+
+    followed()
+
+
+@pytest.mark.parametrize(("connection", "connections"), [([OPENING, Slow(70), LOST], 3), ([Slow(70), b":\n", LOST], 5)])
+def test_silence_is_no_health(connection: list[Any], connections: int) -> None:
+    """Only bytes after a minute end a row of failures; a server that falls silent each time is given up."""
+
+    @virtual
+    async def followed() -> None:
+        source = ScriptedSource(*[connection] * 5, repeatable=True)
+        async with piped(retry=Retry(max_attempts=3)) as pipeline:
+            result = await pipeline.run(source)
+
+        assert result.truncated
+        assert connections == result.connections
 
     followed()
 

@@ -288,7 +288,7 @@ async def drive(hooks: RunHooks, on_error: Any) -> list[Any]:
 async def test_a_hook_that_raises_is_logged_by_default(hooks: Broken | BrokenLater) -> None:
     """With its traceback and where it was, and goes on being called."""
     (entry,) = await drive(hooks, "log")
-    failure = entry.pop("exc_info")
+    exception = entry.pop("exception")
 
     assert entry == {
         "event": "hook.failed",
@@ -298,8 +298,8 @@ async def test_a_hook_that_raises_is_logged_by_default(hooks: Broken | BrokenLat
         "run_id": "run_1",
         "disabled": False,
     }
-    assert isinstance(failure, ValueError)
-    assert failure.__traceback__ is not None
+    assert exception.startswith("Traceback")
+    assert "ValueError" in exception.splitlines()[-1]
     assert len(hooks.told) == 3
 
 

@@ -563,6 +563,18 @@ async def test_redirect_to_another_origin_takes_no_credentials_along(status: int
 
 
 @pytest.mark.asyncio
+async def test_credentials_in_a_redirect_are_not_used() -> None:
+    """They would stand beside the caller's own, and the client takes no two."""
+    async with ScriptedServer() as server:
+        target = server.url.replace("http://", "http://user:password@")
+        server.script("/first", [Response(b"", 302, {"Location": f"{target}/second"})])
+        server.script("/second", [Response(STREAM)])
+        assert await read(HttpSource(f"{server.url}/first", headers={"Authorization": "own"})) == STREAM
+
+    assert [request.headers["authorization"] for request in server.requests] == ["own", "own"]
+
+
+@pytest.mark.asyncio
 async def test_redirect_of_a_post_is_not_followed() -> None:
     """It would send the body once more."""
     async with answering(Response(b"", 307, {"Location": "/second"})) as server:

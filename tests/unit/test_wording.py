@@ -1,0 +1,55 @@
+"""Texts of errors and log events."""
+
+import pytest
+
+from streamproc.wording import came, traceback_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("secret", "a str came"),
+        (1, "an int came"),
+        (None, "a NoneType came"),
+        (ValueError, "the class ValueError came"),
+    ],
+)
+def test_what_came_is_named_and_not_shown(value: object, text: str) -> None:
+    """By its type; a class, which stands where an object of it should, by its name."""
+    assert came(value) == text
+
+
+def raised(error: Exception) -> Exception:
+    content = "what a variable holds"
+    try:
+        if content:
+            raise error
+    except Exception as failure:
+        return failure
+    return error
+
+
+def test_it_says_where_and_what_and_why() -> None:
+    """The last line is the exception, the lines before tell where it was raised; causes come first."""
+    error = raised(ValueError("mine"))
+    error.__cause__ = raised(KeyError("deeper"))
+    lines = traceback_text(error).splitlines()
+
+    assert lines[-1] == "ValueError: mine"
+    assert "KeyError: 'deeper'" in lines
+    assert any("in raised" in line for line in lines)
+
+
+def test_it_shows_no_variables() -> None:
+    """Those of a frame that holds a batch are content."""
+    assert traceback_text(raised(ValueError("mine"))).count("what a variable holds") == 0
+
+
+def test_a_very_long_one_is_cut_in_the_middle() -> None:
+    """Where it was raised and the end of what it says stay."""
+    text = traceback_text(raised(ValueError(f"begin {'x' * 1_000_000} end")))
+
+    assert len(text) < 17_000
+    assert text.startswith("Traceback")
+    assert "characters left out]" in text
+    assert text.endswith("x end")

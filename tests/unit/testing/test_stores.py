@@ -1,0 +1,259 @@
+"""check_store: sound stores pass, and each way to break the contract is found and named."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamproc import Change
+from streamproc.core.stored import StoredObject
+from streamproc.errors import StoreError
+from streamproc.protocols import DeadLetter, JournalBatch
+from streamproc.stores.memory import MemoryStore
+from streamproc.stores.sqlite import SqliteStore
+from streamproc.testing.stores import check_store
+
+
+@pytest.mark.asyncio
+async def test_memory_store_passes() -> None:
+    store = MemoryStore()
+
+    await check_store(lambda: store)
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+@pytest.mark.parametrize("keep_changes", [0, 10_000])
+async def test_sqlite_store_passes(tmp_path: Path, keep_changes: int) -> None:
+    """Also when it forgets at once what nobody needs."""
+    await check_store(lambda: SqliteStore(tmp_path / "runs.db", keep_changes=keep_changes))
+
+
+class ReplacesExceptions(MemoryStore):
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        if error[1] is not None:
+            raise ValueError
+
+
+class SwallowsExceptions(MemoryStore):
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> bool:
+        await super().__aexit__(kind, error, traceback)
+        return isinstance(error, Exception)
+
+
+class SwallowsCancellation(MemoryStore):
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> bool:
+        await super().__aexit__(kind, error, traceback)
+        return error is not None and not isinstance(error, Exception)
+
+
+class Raises(MemoryStore):
+    async def append(self, changes: Sequence[Change]) -> int:
+        raise StoreError("no")
+
+
+class MovesForNothing(MemoryStore):
+    async def append(self, changes: Sequence[Change]) -> int:
+        self.head += not changes
+        return await super().append(changes)
+
+
+class ReturnsTheFirst(MemoryStore):
+    async def append(self, changes: Sequence[Change]) -> int:
+        return await super().append(changes) - len(changes) + 1
+
+
+class LosesAChange(MemoryStore):
+    async def append(self, changes: Sequence[Change]) -> int:
+        return await super().append(changes[:-1] if len(changes) > 10 else changes)
+
+
+class ForgetsOnLeaving(MemoryStore):
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        self.head = 0
+        self._journal.clear()
+
+
+class ReadsTooMany(MemoryStore):
+    async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
+        return await super().read(after, count_max=count_max + 1, size_max=size_max)
+
+
+class ReadsTooMuch(MemoryStore):
+    async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
+        return await super().read(after, count_max=count_max, size_max=2**60)
+
+
+class ReadsTheLastOneAgain(MemoryStore):
+    async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
+        return await super().read(min(after, self.head - 1), count_max=count_max, size_max=size_max)
+
+
+class ReadsNothingOfBigChanges(MemoryStore):
+    async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
+        batch = await super().read(after, count_max=count_max, size_max=size_max)
+        if sum(len(change.raw) for change in batch.changes) > size_max:
+            return JournalBatch(first=batch.first, changes=())
+        return batch
+
+
+class LosesNotes(MemoryStore):
+    async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
+        batch = await super().read(after, count_max=count_max, size_max=size_max)
+        changes = tuple(
+            msgspec.structs.replace(change, note=msgspec.convert({}, type(change.note))) for change in batch.changes
+        )
+        return msgspec.structs.replace(batch, changes=changes)
+
+
+class TurnsRound(MemoryStore):
+    """Its newest call goes first, where there are several."""
+
+    async def append(self, changes: Sequence[Change]) -> int:
+        import anyio
+
+        for _ in range(max(0, 20 - len(self._journal) % 20)):
+            await anyio.lowlevel.checkpoint()
+        return await super().append(changes)
+
+
+class StartsAtZero(MemoryStore):
+    async def cursor(self, sink: str, *, required: bool) -> int:
+        new = sink not in self._cursors
+        position = await super().cursor(sink, required=required)
+        return 0 if new else position
+
+
+class GoesBack(MemoryStore):
+    def acknowledge(self, sink: str, position: int) -> None:
+        super().acknowledge(sink, position)
+        self._cursors[sink].position = position
+
+
+class ForgetsCursors(MemoryStore):
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        self._cursors.clear()
+
+
+class ForgetsWhatIsNeeded(MemoryStore):
+    def acknowledge(self, sink: str, position: int) -> None:
+        super().acknowledge(sink, position)
+        if sink == "check.needed_fast":
+            self._journal.clear()
+
+
+class BuriesOnly(MemoryStore):
+    async def bury(self, letters: Sequence[DeadLetter], position: int) -> None:
+        self.dead_letters.extend(letters)
+
+
+class RepeatsEpochs(MemoryStore):
+    async def next_epoch(self, stream: str) -> int:
+        return 1
+
+
+class ForgetsEpochs(MemoryStore):
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        self._epochs.clear()
+
+
+class IgnoresEpochsOfChanges(MemoryStore):
+    async def append(self, changes: Sequence[Change]) -> int:
+        epochs = dict(self._epochs)
+        head = await super().append(changes)
+        self._epochs = epochs
+        return head
+
+
+class HasNothingOpen(MemoryStore):
+    async def open_objects(self) -> tuple[Sequence[StoredObject], Sequence[Change]]:
+        return (), ()
+
+
+class HasAllOpen(MemoryStore):
+    async def open_objects(self) -> tuple[Sequence[StoredObject], Sequence[Change]]:
+        self._ended.clear()
+        return await super().open_objects()
+
+
+class HasOldStates(MemoryStore):
+    async def open_objects(self) -> tuple[Sequence[StoredObject], Sequence[Change]]:
+        objects, later = await super().open_objects()
+        return [msgspec.structs.replace(one, wire=b"{}") for one in objects], later
+
+
+class Unguarded(MemoryStore):
+    """Whatever comes last is the newest state."""
+
+    def _keep(self, change: Change) -> None:
+        self._objects.pop((change.kind, change.id), None)
+        super()._keep(change)
+
+
+class Reopens(MemoryStore):
+    """Guarded, but for what ended."""
+
+    def _keep(self, change: Change) -> None:
+        if change.epoch == 3:
+            self._objects.pop((change.kind, change.id), None)
+            self._ended.clear()
+        super()._keep(change)
+
+
+BROKEN: list[tuple[Callable[[], MemoryStore], str]] = [
+    (ReplacesExceptions, "enter and leave"),
+    (SwallowsExceptions, "enter and leave: leaving it swallowed the exception"),
+    (SwallowsCancellation, "enter and leave: leaving it swallowed a cancellation"),
+    (Raises, "journal: append raised StoreError"),
+    (MovesForNothing, "journal: appending nothing"),
+    (ReturnsTheFirst, "journal: `append` returned"),
+    (LosesAChange, "journal"),
+    (ForgetsOnLeaving, "journal: `head` is 0"),
+    (ReadsTooMany, "bounds: `read` of at most 3"),
+    (ReadsTooMuch, "bounds: `read` of at most 1 byte"),
+    (ReadsTheLastOneAgain, "bounds: there is something after"),
+    (ReadsNothingOfBigChanges, "bounds: `read` of at most 1 byte"),
+    (LosesNotes, "came back as another one"),
+    (TurnsRound, "order"),
+    (StartsAtZero, "cursors: a new sink starts at 0"),
+    (GoesBack, "cursors: the cursor is"),
+    (ForgetsCursors, "cursors: the cursor is"),
+    (ForgetsWhatIsNeeded, "needed changes"),
+    (BuriesOnly, "dead letters: the cursor is"),
+    (RepeatsEpochs, "epochs: epoch 1 follows epoch 1"),
+    (ForgetsEpochs, "epochs: epoch 1 after the store was entered again"),
+    (IgnoresEpochsOfChanges, "epochs"),
+    (HasNothingOpen, "open objects: check.open:run_1 is not among"),
+    (HasAllOpen, "open objects: a run that ended"),
+    (HasOldStates, "open objects: the stored state of"),
+    (Unguarded, "late writer: a state of an older epoch"),
+    (Reopens, "late writer: an object that had ended"),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("make", "fault"), BROKEN, ids=[make.__name__ for make, _ in BROKEN])
+async def test_broken_store_is_found(make: Callable[[], Any], fault: str) -> None:
+    store = make()
+
+    with pytest.raises((AssertionError, ValueError)) as caught:
+        await check_store(lambda: store)
+
+    assert isinstance(caught.value, ValueError) or fault in str(caught.value)
