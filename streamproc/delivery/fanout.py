@@ -103,7 +103,7 @@ class Fanout:
 
         With a store it is in the journal from position `first` on.
         """
-        if not batch:
+        if not batch or not self._lanes:
             return
         shared = tuple(batch)
         size = payload_bytes(shared)
