@@ -17,7 +17,7 @@ from benchmarks.table import Row
 
 __all__ = ["rows"]
 
-_RATE: Final = 5000.0  # deltas a second, all sockets together
+_RATE: Final = 10_000.0  # deltas a second, all sockets together
 _PEER_RATE: Final = 2500.0  # what the slowest candidate can follow
 _LATENCY_RATE: Final = 20_000.0
 _AGENT_RATE: Final = 50  # tokens a second
