@@ -4,6 +4,7 @@
 added up to.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -12,8 +13,9 @@ from typing import Any, Protocol
 import aiohttp
 from anyio import create_task_group
 
+from benchmarks.checks import texts_of
 from benchmarks.fanout import CountingSink
-from streamproc import Change, Message
+from streamproc import Change, Message, to_wire
 from streamproc.pipeline import Pipeline
 from streamproc.sinks.callback import CallbackSink
 from streamproc.sources.http import HttpSource
@@ -95,11 +97,7 @@ class Processing:
                 group.start_soon(pipeline.run, HttpSource(url, name=f"stream {number}", session=session))
 
     def texts(self) -> dict[str, str]:
-        held: dict[str, str] = {}
-        for id, message in self._messages.items():
-            (block,) = message.content
-            held[id] = block.text.value
-        return held
+        return {id: texts_of(json.loads(to_wire(message)))[0] for id, message in self._messages.items()}
 
 
 class Stamps:
