@@ -10,14 +10,18 @@ that it must not leave behind. The lanes are tasks in a group of the caller's, w
             if fanout.is_full:
                 await fanout.room()
         await fanout.drain(5.0)
+
+Waking a task costs more than handing it a batch, so sinks that keep up are woken at most once a millisecond, all
+together, or as soon as many changes wait. After a quiet millisecond that is at once; a few changes that come sooner
+wait for the end of it and go as one batch.
 """
 
-from asyncio import get_running_loop
+from asyncio import TimerHandle, get_running_loop
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from anyio import current_time, move_on_after
@@ -36,6 +40,9 @@ from streamproc.wording import came
 __all__ = ["Fanout"]
 
 log = structlog.get_logger("streamproc")
+
+_RING_GAP_S: Final = 0.001  # between two times that sinks are woken ...
+_RING_COUNT: Final = 128  # ... unless so many changes came since the first one
 
 
 class Fanout:
@@ -73,6 +80,9 @@ class Fanout:
             lanes.append(Lane(name, sink, policy, random=random, dead_letters=self.dead_letters))
         self._lanes = tuple(lanes)
         self._clock: Callable[[], float] = current_time  # once started, the same without the detour
+        self._ring_at_s = 0.0  # not before
+        self._unrung = 0  # changes that no sink was woken for
+        self._ring_timer: TimerHandle | None = None
 
     async def start(self, group: TaskGroup, store: Store | None = None) -> None:
         """Enter the sinks, one after the other, and run their lanes in `group`. Once, before the first `offer`.
@@ -93,13 +103,18 @@ class Fanout:
 
         With a store it is in the journal from position `first` on.
         """
-        if not batch:
+        if not batch or not self._lanes:
             return
         shared = tuple(batch)
         size = payload_bytes(shared)
         now_s = self._clock()
         for lane in self._lanes:
             lane.offer(shared, size, now_s, first)
+        self._unrung += len(shared)
+        if self._unrung >= _RING_COUNT or now_s >= self._ring_at_s:
+            self._ring()
+        elif self._ring_timer is None:
+            self._ring_timer = get_running_loop().call_at(self._ring_at_s, self._ring)
 
     @property
     def is_full(self) -> bool:
@@ -111,6 +126,7 @@ class Fanout:
         while full := [lane for lane in self._lanes if lane.room.is_full]:
             for lane in full:  # the time of all of them runs, whichever is waited for first
                 lane.begin_pause()
+                lane.ring()
             for lane in full:
                 await lane.wait_for_room()
 
@@ -118,6 +134,7 @@ class Fanout:
         """Wait until every change is settled, for at most `deadline_s`. The last call.
 
         What is left then is dropped, or with a store left to the next start."""
+        self._cancel_ring()
         for lane in self._lanes:
             lane.finish()
         with move_on_after(deadline_s):
@@ -131,6 +148,19 @@ class Fanout:
     def statistics(self) -> tuple[SinkStatistics, ...]:
         """The accounts of all sinks, in their order."""
         return tuple(lane.statistics() for lane in self._lanes)
+
+    def _ring(self) -> None:
+        """Wake the lanes that wait for a batch."""
+        self._cancel_ring()
+        self._unrung = 0
+        self._ring_at_s = self._clock() + _RING_GAP_S
+        for lane in self._lanes:
+            lane.ring()
+
+    def _cancel_ring(self) -> None:
+        if self._ring_timer is not None:
+            self._ring_timer.cancel()
+            self._ring_timer = None
 
 
 def _entries(sinks: Any) -> Sequence[Sink | tuple[Sink, DeliveryPolicy]]:

@@ -1,6 +1,6 @@
 """One sink's lane: the loop that writes batches, and what becomes of them.
 
-The reader calls `offer`, which only puts a batch into the inbox and rings; one task per lane takes batches out and
+The reader calls `offer`, which only puts a batch into the inbox, and `ring`; one task per lane takes batches out and
 writes them. What is being written stays "in flight" until the sink has answered: `_settle` is the one place where an
 answer takes changes off the books, and `close` the one where they are given up. Both are synchronous, so that
 received = acked + coalesced + dead + dropped + pending holds whenever anybody looks.
@@ -37,6 +37,7 @@ log = structlog.get_logger("streamproc")
 
 _STORE_RETRY = Retry(base_s=0.1, cap_s=5.0)
 _LEAVE_S = 5.0  # how long a sink may take to close what it opened
+_IN_A_ROW_MAX = 16  # batches that are written before others have their turn
 _REASON_MAX = 500  # characters of what a sink says in a log or a dead letter
 
 
@@ -92,7 +93,7 @@ class Lane:
         self._backlog = Backlog(store, self.name, self._inbox, self._policy, position)
 
     def offer(self, batch: Batch, size: int, now_s: float, first: int) -> None:
-        """Put a batch of `size` payload bytes into the inbox; `now_s` is the time of the event loop.
+        """Put a batch of `size` payload bytes into the inbox, for `ring`; `now_s` is the time of the event loop.
 
         With a store `first` is its position in the journal, and the batch may be left there.
         """
@@ -100,7 +101,6 @@ class Lane:
         if self._backlog is not None:
             if not self.is_closed:
                 self._backlog.offer(batch, size, now_s, first)
-                self._ring()
             return
         if self._closes_when_full and inbox.count >= self._policy.inbox_max:
             self.close("inbox full")
@@ -110,7 +110,6 @@ class Lane:
             return
         if inbox.count >= self._policy.inbox_max:
             self.room.is_full = not self._closes_when_full
-        self._ring()
 
     def begin_pause(self) -> None:
         """Reading begins to wait for room."""
@@ -125,7 +124,7 @@ class Lane:
     def finish(self) -> None:
         """What waits is the last: it need not wait for more to fill a batch, and the lane ends after it."""
         self._is_draining = True
-        self._ring()
+        self.ring()
 
     async def finished(self) -> None:
         """Return once nothing is pending after `finish`, or the sink was closed."""
@@ -185,7 +184,8 @@ class Lane:
             return "open" if self._timeout.scope is None else "half_open"
         return "retrying" if self._failures.attempts else "delivering"
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Wake the lane if it waits for a batch."""
         bell = self._bell
         if bell is not None and not bell.done():
             bell.set_result(None)
@@ -237,6 +237,7 @@ class Lane:
         inbox, policy, timeout, failures = self._inbox, self._policy, self._timeout, self._failures
         create_bell = get_running_loop().create_future  # an anyio event would cost twice as much
         backlog, write = self._backlog, self._sink.write
+        in_a_row = 0
         while not self.is_closed:
             if backlog is not None and backlog.owes:
                 await self._stored(backlog.bury)
@@ -279,7 +280,12 @@ class Lane:
             if scope.cancel_called:
                 return
             if inbox.count:
-                await checkpoint()  # a sink that never waits must not keep the reader waiting
+                # A sink that never waits must not keep the reader waiting. But many streams may bring more than a batch
+                # while the loop goes round once, so writing only one would fall behind for good.
+                in_a_row += 1
+                if inbox.count < policy.batch_max or in_a_row >= _IN_A_ROW_MAX:
+                    in_a_row = 0
+                    await checkpoint()
 
     async def _again(self) -> Batch:
         """Wait as long as the failures ask for; returns what to write: a single change while the breaker is open."""

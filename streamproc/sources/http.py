@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import aiohttp
 import anyio
@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from streamproc.errors import ConfigError, SourceError, SourceUnavailable
+from streamproc.sources._body import Body
 from streamproc.sources._http import (
     Border,
     WallClock,
@@ -128,7 +129,9 @@ class HttpSource:
             with self._border:
                 response = await self._answer(stack, headers)
                 await self._check(response)
-            yield _Body(response.content, self._border, self._host, self._idle_timeout_s)
+            body = Body(response.content, self._border, self._host, self._idle_timeout_s)
+            stack.callback(body.close)
+            yield body
 
     def _headers_for(self, cursor: str | None) -> CIMultiDict[str]:
         """What is sent wherever the request goes, whatever its credentials."""
@@ -213,42 +216,3 @@ class HttpSource:
             while size < _PREFIX_BYTES and (chunk := await response.content.readany()):
                 size += len(chunk)
         return min(size, _PREFIX_BYTES)
-
-
-class _Body:
-    """The bytes of an answer. Not a generator: nothing has to be closed when somebody stops reading."""
-
-    __slots__ = ("_border", "_content", "_host", "_idle_timeout_s")
-
-    def __init__(self, content: aiohttp.StreamReader, border: Border, host: str, idle_timeout_s: float) -> None:
-        self._content = content
-        self._border = border
-        self._host = host
-        self._idle_timeout_s = idle_timeout_s
-
-    def __aiter__(self) -> "_Body":
-        return self
-
-    async def __anext__(self) -> bytes:
-        with self._border:
-            chunk = b""
-            with anyio.move_on_after(self._idle_timeout_s) as scope:
-                try:
-                    chunk = await self._content.readany()
-                except (aiohttp.ClientError, OSError) as error:
-                    chunk = self._rest(error)
-                    if not chunk:
-                        raise
-            if scope.cancelled_caught:
-                raise SourceUnavailable(f"{self._host} sent nothing for {self._idle_timeout_s:g} s")
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
-
-    def _rest(self, error: BaseException) -> bytes:
-        """What came before the connection broke and is still unread: aiohttp raises at once, whatever it holds."""
-        self._content.set_exception(cast(Any, None))
-        try:
-            return self._content.read_nowait()
-        finally:
-            self._content.set_exception(error)

@@ -235,15 +235,21 @@ def test_order_holds_for_each_sink(script: Script, policy: DeliveryPolicy, offer
 def test_a_bad_sink_changes_nothing_for_a_good_one(
     others: list[tuple[Script, DeliveryPolicy]], offers: list[Offer], seed: int
 ) -> None:
-    """Its batches and their order are those of a run alone, and they come as much later as reading paused."""
+    """Its changes and their order are those of a run alone, and they come as much later as reading paused.
+
+    Its batches are the same too, unless a pause tore changes apart that had come within a millisecond.
+    """
     alone, beside = Acting([0.0]), Acting([0.0])
     deliver([(alone, DeliveryPolicy())], offers)
     bad = [(Acting(script), policy) for script, policy in others]
     outcome = deliver([*bad, (beside, DeliveryPolicy())], offers, seed)
 
-    assert [batch for _, batch in alone.written] == [batch for _, batch in beside.written]
-    delays = [late - early for (early, _), (late, _) in zip(alone.written, beside.written, strict=True)]
-    assert all(-1e-9 <= delay <= outcome.paused_s + 1e-9 for delay in delays)
+    if outcome.paused_s == 0:
+        assert [batch for _, batch in alone.written] == [batch for _, batch in beside.written]
+    early, late = ([(seq, at_s) for at_s, batch in sink.written for seq in batch] for sink in (alone, beside))
+    assert [seq for seq, _ in early] == [seq for seq, _ in late]
+    delays = [mine - its for (_, its), (_, mine) in zip(early, late, strict=True)]
+    assert all(-1e-9 <= delay <= outcome.paused_s + 0.001 + 1e-9 for delay in delays)
     longest = sum(policy.max_pause_s for _, policy in others if policy.required and policy.when_full != "close_sink")
     pauses = len(offers) if longest else 0
     assert outcome.paused_s <= pauses * longest + 1e-9

@@ -150,18 +150,19 @@ async def test_a_full_batch_or_inbox_waits_for_nothing() -> None:
 
 @virtual
 async def test_a_sink_that_never_waits_lets_the_reader_go_on() -> None:
+    """After some batches; one alone would be fewer changes than many streams bring in one turn of the loop."""
     sink = Scripted()
     fanout = fan(sink, DeliveryPolicy(batch_max=1))
     seen = []
     async with anyio.create_task_group() as group:
         await fanout.start(group)
-        fanout.offer(deltas(5))
+        fanout.offer(deltas(40))
         for _ in range(3):
             await anyio.lowlevel.checkpoint()
             seen.append(len(sink.calls))
         await fanout.drain(1)
 
-    assert seen == [1, 2, 3]
+    assert seen == [16, 32, 40]
 
 
 # --- unavailable ------------------------------------------------------------------------------------------------------
