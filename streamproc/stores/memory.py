@@ -65,8 +65,9 @@ class MemoryStore:
         self._is_open = True
         return self
 
-    async def __aexit__(self, *error: object) -> None:
+    async def __aexit__(self, *error: object) -> bool | None:
         self._is_open = False
+        return None
 
     async def append(self, changes: Sequence[Change]) -> int:
         """Store changes; see `Store`.

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from os import O_CREAT, O_RDWR, PathLike, close
 from os import open as open_file
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 import anyio
@@ -117,9 +116,7 @@ class SqliteStore:
         log.info("store.opened", path=str(self.path), head=self.head, bytes=self._writer.size)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> bool | None:
         self._is_open = False
         self._wake.set()
         with CancelScope(shield=True):
@@ -127,6 +124,7 @@ class SqliteStore:
             await anyio.to_thread.run_sync(self._resources.close, limiter=self._writing)
         await self._group.__aexit__(None, None, None)
         log.info("store.closed", path=str(self.path), head=self.head)
+        return None
 
     def _open(self) -> None:
         """All that opening takes, in a worker thread; what is opened is closed by `_resources`."""

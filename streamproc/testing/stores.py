@@ -73,8 +73,8 @@ class _Checks:
         try:
             async with self._entered():
                 raise error
-        except _OfTheCheck as raised:
-            self._assert(raised is error, "leaving it replaced the exception that ended the block")
+        except _OfTheCheck:
+            pass
         else:
             raise self._failure("leaving it swallowed the exception that ended the block")
         with anyio.CancelScope() as scope:
@@ -198,10 +198,9 @@ class _Checks:
         async with self._entered() as store:
             start = await self._cursor(store, "check.dead", required=True)
             await self._call(store.append(changes), "append")
+            at = datetime(2020, 1, 1, tzinfo=UTC)
             letters = [
-                DeadLetter(
-                    sink="check.dead", change=change, reason="no", attempts=2, at=datetime(2020, 1, 1, tzinfo=UTC)
-                )
+                DeadLetter(sink="check.dead", change=change, reason="no", attempts=2, at=at)
                 for change in (changes[0], *odd_changes("check.dead_odd"))
             ]
             await self._call(store.bury(letters, start + 1), "bury")
@@ -281,7 +280,12 @@ class _Checks:
         except BaseException as raised:
             error = raised
         kind, traceback = (type(error), error.__traceback__) if error is not None else (None, None)
-        swallowed = await store.__aexit__(kind, error, traceback)
+        try:
+            swallowed = await store.__aexit__(kind, error, traceback)
+        except Exception as raised:
+            if raised is error:
+                raise
+            raise self._failure(f"leaving it raised {type(raised).__name__}: {raised}") from raised
         if error is not None and not swallowed:
             raise error
 

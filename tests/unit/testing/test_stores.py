@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+import anyio.lowlevel
 import msgspec
 import pytest
 
 from streamproc import Change
+from streamproc.core.change import NO_NOTE
 from streamproc.core.stored import StoredObject
 from streamproc.errors import StoreError
 from streamproc.protocols import DeadLetter, JournalBatch
@@ -40,25 +41,15 @@ class ReplacesExceptions(MemoryStore):
 
 
 class SwallowsExceptions(MemoryStore):
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> bool:
-        await super().__aexit__(kind, error, traceback)
-        return isinstance(error, Exception)
+    async def __aexit__(self, *error: object) -> bool:
+        await super().__aexit__(*error)
+        return isinstance(error[1], Exception)
 
 
 class SwallowsCancellation(MemoryStore):
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> bool:
-        await super().__aexit__(kind, error, traceback)
-        return error is not None and not isinstance(error, Exception)
+    async def __aexit__(self, *error: object) -> bool:
+        await super().__aexit__(*error)
+        return error[1] is not None and not isinstance(error[1], Exception)
 
 
 class Raises(MemoryStore):
@@ -74,7 +65,8 @@ class MovesForNothing(MemoryStore):
 
 class ReturnsTheFirst(MemoryStore):
     async def append(self, changes: Sequence[Change]) -> int:
-        return await super().append(changes) - len(changes) + 1
+        last = await super().append(changes)
+        return last - max(len(changes) - 1, 0)
 
 
 class LosesAChange(MemoryStore):
@@ -115,19 +107,16 @@ class ReadsNothingOfBigChanges(MemoryStore):
 class LosesNotes(MemoryStore):
     async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
         batch = await super().read(after, count_max=count_max, size_max=size_max)
-        changes = tuple(
-            msgspec.structs.replace(change, note=msgspec.convert({}, type(change.note))) for change in batch.changes
-        )
-        return msgspec.structs.replace(batch, changes=changes)
+        replace = msgspec.structs.replace
+        return replace(batch, changes=tuple(replace(change, note=NO_NOTE) for change in batch.changes))
 
 
 class TurnsRound(MemoryStore):
-    """Its newest call goes first, where there are several."""
+    """Of several calls at a time the newest one goes first."""
 
     async def append(self, changes: Sequence[Change]) -> int:
-        import anyio
-
-        for _ in range(max(0, 20 - len(self._journal) % 20)):
+        _, is_ordered, number = changes[0].stream.partition("order_") if changes else ("", "", "")
+        for _ in range(20 - int(number) if is_ordered else 0):
             await anyio.lowlevel.checkpoint()
         return await super().append(changes)
 
@@ -218,7 +207,7 @@ class Reopens(MemoryStore):
 
 
 BROKEN: list[tuple[Callable[[], MemoryStore], str]] = [
-    (ReplacesExceptions, "enter and leave"),
+    (ReplacesExceptions, "enter and leave: leaving it raised ValueError"),
     (SwallowsExceptions, "enter and leave: leaving it swallowed the exception"),
     (SwallowsCancellation, "enter and leave: leaving it swallowed a cancellation"),
     (Raises, "journal: append raised StoreError"),
@@ -253,7 +242,7 @@ BROKEN: list[tuple[Callable[[], MemoryStore], str]] = [
 async def test_broken_store_is_found(make: Callable[[], Any], fault: str) -> None:
     store = make()
 
-    with pytest.raises((AssertionError, ValueError)) as caught:
+    with pytest.raises(AssertionError) as caught:
         await check_store(lambda: store)
 
-    assert isinstance(caught.value, ValueError) or fault in str(caught.value)
+    assert fault in str(caught.value)
