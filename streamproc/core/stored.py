@@ -63,18 +63,25 @@ def _shape(value: Any, rev: int) -> _Shape:
     """None for what has not grown."""
     while isinstance(value, Grown) and rev < value.born:
         value = value.before
-    if isinstance(value, TextBuffer):
+    kind = type(value)
+    if kind is TextBuffer:
         return _TEXT
-    if isinstance(value, Cell):
-        return _VALUE
-    if isinstance(value, Node):
-        members = ((name, _shape(member, rev)) for name, member in value.members.items())
-        return {name: shape for name, shape in members if shape is not None}
-    if isinstance(value, Slots):
-        entries = sorted((index, entry) for index, entry in value.entries.items() if entry.born <= rev)
-        shapes = [_shape(entry, rev) for _, entry in entries]
-        return [[index for index, _ in entries], [*value.moved.items()], shapes]
-    return None
+    if kind is Node:
+        shapes: dict[str, _Shape] = {}
+        for name, member in value.members.items():
+            if isinstance(member, Grown) and (shape := _shape(member, rev)) is not None:
+                shapes[name] = shape
+        return shapes
+    if kind is Slots:
+        entries = [(index, entry) for index, entry in value.entries.items() if entry.born <= rev]
+        entries.sort(key=_index)
+        shapes_in_order = [_shape(entry, rev) for _, entry in entries]
+        return [[index for index, _ in entries], [*value.moved.items()], shapes_in_order]
+    return _VALUE if kind is Cell else None
+
+
+def _index(entry: tuple[int, object]) -> int:
+    return entry[0]
 
 
 def _grown(value: Any, shape: _Shape) -> Any:

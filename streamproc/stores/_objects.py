@@ -15,7 +15,18 @@ from streamproc.core.stored import shape_of
 from streamproc.errors import StoreError
 from streamproc.stores._schema import TABLE_OF
 
-__all__ = ["COLUMNS", "LARGE_BYTES", "UPSERT", "StateRow", "is_snapshot", "row_of", "state_row", "status_of"]
+__all__ = [
+    "COLUMNS",
+    "GROW",
+    "LARGE_BYTES",
+    "UPSERT",
+    "StateRow",
+    "growth_of",
+    "is_snapshot",
+    "row_of",
+    "state_row",
+    "status_of",
+]
 
 LARGE_BYTES: Final = 16 * 1024
 """A state that is larger is not written each time that text comes for it; see _growing.py."""
@@ -38,6 +49,11 @@ COLUMNS: Final = {
 """Kind of object -> the columns of its own."""
 
 
+def _newer(table: str, stream: str, epoch: str, revision: str) -> str:
+    return f"""CASE WHEN {stream} = {table}.stream
+        THEN ({epoch}, {revision}) > ({table}.epoch, {table}.revision) ELSE {revision} > {table}.revision"""
+
+
 def _upsert(kind: str) -> str:
     table, columns = TABLE_OF[kind], (*COLUMNS[kind], *_STATE_COLUMNS)
     kept = {
@@ -48,15 +64,27 @@ def _upsert(kind: str) -> str:
     return f"""
         INSERT INTO {table} ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})
         ON CONFLICT (id) DO UPDATE SET {", ".join(changed)}
-        WHERE CASE WHEN excluded.stream = {table}.stream
-                THEN (excluded.epoch, excluded.revision) > ({table}.epoch, {table}.revision)
-                ELSE excluded.revision > {table}.revision OR excluded.ended > {table}.ended END
+        WHERE {_newer(table, "excluded.stream", "excluded.epoch", "excluded.revision")}
+                OR excluded.ended > {table}.ended END
             AND ({table}.ended = 0
                 OR excluded.ended = 1 AND coalesce(excluded.status, {table}.status) IS {table}.status)
     """
 
 
+def _grow(kind: str) -> str:
+    tools = "tools = :tools, " if kind == "step" else ""
+    return f"""
+        UPDATE {TABLE_OF[kind]} SET {tools}state = :state, shape = :shape, revision = :revision, stream = :stream,
+            epoch = :epoch, position = :position, updated_at = :updated_at
+        WHERE id = :id AND ended = 0 AND truncated = 0 AND inferred_status IS NULL AND growing = :growing
+            AND {_newer(TABLE_OF[kind], ":stream", ":epoch", ":revision")} END
+    """
+
+
 UPSERT: Final = {kind: _upsert(kind) for kind in COLUMNS}
+"""Kind of object -> the statement that writes its row, of the values that `row_of` gives."""
+GROW: Final = {kind: _grow(kind) for kind in ("step", "message")}
+"""The same for a row that is there, of which only text has grown: it leaves all indexes as they are."""
 
 
 class StateRow(Struct, gc=False):
@@ -66,6 +94,11 @@ class StateRow(Struct, gc=False):
     wire: bytes
     shape: bytes
     had_snapshot: bool  # since the row was written last
+
+    @property
+    def has_only_grown(self) -> bool:
+        """Whether nothing but deltas came since the row was written last, and the object is open."""
+        return not (self.had_snapshot or self.change.is_final)
 
     @property
     def is_growing(self) -> bool:
@@ -98,6 +131,24 @@ def status_of(change: Change, data: dict[str, Any]) -> str | None:
         return status
     named = change.event.rpartition(".")[2]
     return named if is_snapshot(change) and named != "created" else None
+
+
+def growth_of(state: StateRow, position: int) -> dict[str, object]:
+    """The values for `GROW`."""
+    change = state.change
+    tools = _tools(msgspec.json.decode(state.wire)) if change.kind == "step" else ()
+    return {
+        "id": change.id,
+        "tools": msgspec.json.encode(tools).decode(),
+        "state": state.wire.decode(),
+        "shape": state.shape.decode() or None,
+        "revision": change.revision,
+        "stream": change.stream,
+        "epoch": change.epoch,
+        "growing": state.is_growing,
+        "position": position,
+        "updated_at": change.at,
+    }
 
 
 def row_of(state: StateRow, position: int) -> tuple[Any, ...]:

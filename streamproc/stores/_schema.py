@@ -86,15 +86,15 @@ CREATE TABLE messages (
     {_STATE}
 ) STRICT;
 CREATE INDEX runs_by_thread ON runs (thread_id);
-CREATE INDEX runs_open ON runs (position) WHERE ended = 0;
+CREATE INDEX runs_open ON runs (id) WHERE ended = 0;
 CREATE INDEX steps_by_run ON steps (run_id);
 CREATE INDEX steps_by_thread ON steps (thread_id);
-CREATE INDEX steps_open ON steps (position) WHERE ended = 0;
-CREATE INDEX steps_growing ON steps (position) WHERE growing = 1;
+CREATE INDEX steps_open ON steps (id) WHERE ended = 0;
+CREATE INDEX steps_growing ON steps (id) WHERE growing = 1;
 CREATE INDEX messages_by_run ON messages (run_id);
 CREATE INDEX messages_by_thread ON messages (thread_id);
-CREATE INDEX messages_open ON messages (position) WHERE ended = 0;
-CREATE INDEX messages_growing ON messages (position) WHERE growing = 1;
+CREATE INDEX messages_open ON messages (id) WHERE ended = 0;
+CREATE INDEX messages_growing ON messages (id) WHERE growing = 1;
 CREATE TABLE streams (
     stream TEXT PRIMARY KEY,
     epoch INTEGER NOT NULL,

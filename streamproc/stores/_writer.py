@@ -16,7 +16,7 @@ from streamproc.errors import StoreError
 from streamproc.protocols import DeadLetter
 from streamproc.stores._codec import INTEGER_MAX, check_sum, encode
 from streamproc.stores._growing import Key, Touched, touched_by
-from streamproc.stores._objects import UPSERT, StateRow, row_of, state_row
+from streamproc.stores._objects import GROW, UPSERT, StateRow, growth_of, row_of, state_row
 from streamproc.stores._schema import migrate
 
 __all__ = ["Append", "Bury", "Cursor", "NextEpoch", "Work", "Writer"]
@@ -223,7 +223,12 @@ class Writer:
         self.rows += len(rows)
 
     def state(self, state: StateRow, position: int) -> None:
-        self._connection.execute(UPSERT[state.change.kind], row_of(state, position))
+        kind = state.change.kind
+        if state.has_only_grown and kind in GROW:
+            grown = self._connection.execute(GROW[kind], growth_of(state, position))
+            if grown.rowcount:
+                return
+        self._connection.execute(UPSERT[kind], row_of(state, position))  # it is new, or something else changed too
 
     def streams(self, rows: Iterable[tuple[str, int, int]]) -> None:
         self._connection.executemany(
