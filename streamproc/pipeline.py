@@ -28,6 +28,7 @@ from anyio import (
     get_cancelled_exc_class,
     sleep,
 )
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct
 
@@ -138,7 +139,7 @@ class Pipeline:
         ]
         self._store = store
         self._journal = None if store is None else Journal(store, self._fanout, self._random)
-        self._group = create_task_group()
+        self._group: TaskGroup  # while it is open
         self._stack = AsyncExitStack()  # holds the store
         self._was_entered = self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
@@ -156,6 +157,7 @@ class Pipeline:
             if self._store is not None:
                 await self._stack.enter_async_context(self._store)
                 self._reducer.restore(*await self._store.open_objects())
+            self._group = create_task_group()
             await self._group.__aenter__()
             try:
                 await self._fanout.start(self._group, self._store)

@@ -36,6 +36,7 @@ __all__ = ["Lane"]
 log = structlog.get_logger("streamproc")
 
 _STORE_RETRY = Retry(base_s=0.1, cap_s=5.0)
+_PAUSE_LOG_S = 60.0  # a slow sink pauses reading again and again; one log event a minute says so
 _LEAVE_S = 5.0  # how long a sink may take to close what it opened
 _IN_A_ROW_MAX = 16  # batches that are written before others have their turn
 _REASON_MAX = 500  # characters of what a sink says in a log or a dead letter
@@ -78,6 +79,7 @@ class Lane:
         self._life: CancelScope | None = None  # cancelled by `close`
         self._bell: Future[None] | None = None  # what the idle lane waits for, or waited for last
         self._is_draining = False
+        self._pause_logged_s = -math.inf
         self._end: Event | None = None
         self._closes_when_full = policy.when_full == "close_sink" or not policy.required
 
@@ -113,7 +115,9 @@ class Lane:
 
     def begin_pause(self) -> None:
         """Reading begins to wait for room."""
-        if self.room.begin_pause(self._clock()):
+        now_s = self._clock()
+        if self.room.begin_pause(now_s) and now_s >= self._pause_logged_s + _PAUSE_LOG_S:
+            self._pause_logged_s = now_s
             log.warning("sink.paused_reading", sink=self.name, pending=self.pending)
 
     async def wait_for_room(self) -> None:

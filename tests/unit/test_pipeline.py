@@ -502,6 +502,18 @@ async def drained(changes: AsyncGenerator[Change], seen: list[str]) -> None:
         seen += [change.event]
 
 
+def test_a_pipeline_is_made_anywhere() -> None:
+    """Outside of an event loop too, as a module's constant for example; it is entered inside one."""
+    pipeline = piped(MemorySink())
+
+    @virtual
+    async def used() -> None:
+        async with pipeline:
+            assert not (await pipeline.run([WHOLE])).truncated
+
+    used()
+
+
 async def given(*chunks: bytes | Exception) -> AsyncGenerator[bytes]:
     for chunk in chunks:
         await anyio.lowlevel.checkpoint()
