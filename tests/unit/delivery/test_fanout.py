@@ -126,7 +126,21 @@ async def test_reading_pauses_while_a_required_sink_is_full() -> None:
 
     assert times == [0, 0, 0, 1, 2, 3]
     assert of(fanout).acked == 6
-    assert [(entry["event"], entry["pending"]) for entry in logs] == [("sink.paused_reading", 3)] * 3
+    assert [(entry["event"], entry["pending"]) for entry in logs] == [("sink.paused_reading", 3)]
+
+
+@virtual
+async def test_a_sink_that_pauses_reading_says_so_once_a_minute() -> None:
+    """However often it does; which is once a batch for a sink that is slower than its stream."""
+    sink = Scripted(*[1.0] * 100)
+    fanout = Fanout([(sink, DeliveryPolicy(inbox_max=1, batch_max=1))])
+    with capture_logs() as logs:
+        async with anyio.create_task_group() as group:
+            await fanout.start(group)
+            await feed(fanout, deltas(100))
+            await fanout.drain(9)
+
+    assert [entry["event"] for entry in logs] == ["sink.paused_reading"] * 2
 
 
 @virtual
