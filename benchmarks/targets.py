@@ -46,5 +46,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "memory.text-open": Target("<=", 8.0, 5.0),
     "memory.text-closed": Target("<=", 1.5, 1.2),
     "memory.short-runs": Target("<=", 16, 8),
+    "durable.rate.tool-heavy": Target(">=", 150_000, 300_000),
+    "durable.latency": Target("<=", 15.0, 5.0),
     "import": Target("<=", 15, 8),
 }
