@@ -144,7 +144,7 @@ def _encode_data(data: object) -> tuple[int, bytes]:
         raise StoreError("a change cannot be stored: no JSON can be made of its payload") from error
 
 
-def check_sum(first: int, last: int, blob: bytes) -> int:
+def check_sum(first: int, last: int, blob: bytes | bytearray) -> int:
     """The check sum of a blob that holds the changes at these positions."""
     return zlib.crc32(blob, zlib.crc32(b"%d %d" % (first, last)))
 

@@ -7,7 +7,7 @@ another program's, or a newer version's, is not touched, not even to look into i
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -166,13 +166,12 @@ def open_reading(path: Path) -> Iterator[sqlite3.Connection]:
     with store_errors(path, "opened"):
         os.stat(path)
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        try:
+    with closing(connection):
+        with store_errors(path, "opened"):
             connection.execute("PRAGMA query_only = 1")
             if not _is_ours(connection, path):
                 raise StoreError(f"{path} is no store: it is empty")
-            yield connection
-        finally:
-            connection.close()
+        yield connection
 
 
 def inspect(path: Path) -> None:
@@ -184,11 +183,8 @@ def inspect(path: Path) -> None:
     with store_errors(path, "opened"):
         if not path.exists() or not path.stat().st_size:
             return
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             _is_ours(connection, path)
-        finally:
-            connection.close()
 
 
 def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:

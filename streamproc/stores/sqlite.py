@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 import anyio
 import anyio.to_thread
 import structlog
-from anyio import CancelScope, CapacityLimiter, Event, create_task_group
+from anyio import CancelScope, CapacityLimiter, Event, create_task_group, current_time
 
 from streamproc.core.change import Change
 from streamproc.core.stored import StoredObject
@@ -38,6 +38,7 @@ log = structlog.get_logger("streamproc")
 T = TypeVar("T")
 
 _CURSOR_WAIT_S: Final = 0.05  # that a cursor waits for changes to be committed with
+_RETRY_S: Final = 1.0  # after a commit failed that nobody waited for
 _COMMIT_BYTES: Final = 8 * 1024 * 1024  # of journal in one transaction
 _MODE: Final = 0o600  # states hold what people said
 
@@ -89,6 +90,8 @@ class SqliteStore:
         self._max_bytes = max_bytes
         self._keep_changes = keep_changes
         self._busy_timeout_s = busy_timeout_s
+        self._appends: deque[_Call[Append]] = deque()
+        self._others: deque[_Call[Any]] = deque()
         self._is_open = False
         self.head = 0
 
@@ -105,10 +108,10 @@ class SqliteStore:
             await anyio.to_thread.run_sync(self._open, limiter=self._writing)
         self.head = self._writer.last
         self._growing = Growing()
-        self._appends: deque[_Call[Append]] = deque()
-        self._others: deque[_Call[Any]] = deque()
         self._wake, self._ended = Event(), Event()
         self._is_full = False
+        self._failed = False  # the last commit
+        self._due_s: float | None = None  # when cursors are committed at the latest
         self._is_open = True
         self._group = create_task_group()
         await self._group.__aenter__()
@@ -132,6 +135,8 @@ class SqliteStore:
 
         with ExitStack() as resources:
             with store_errors(self.path, "opened"):
+                if not self.path.parent.is_dir():  # the lock would make it
+                    raise StoreError(f"store {self.path} cannot be opened: there is no such folder")
                 lock = FileLock(f"{self.path}.lock", timeout=0, mode=_MODE, thread_local=False)
                 try:
                     resources.enter_context(lock)
@@ -157,6 +162,7 @@ class SqliteStore:
         Raises:
             StoreError: nothing of it was stored; the same changes may be appended again.
         """
+        self._check_open()
         if not changes:
             return self.head
         work = Append(changes)
@@ -269,7 +275,7 @@ class SqliteStore:
         with CancelScope(shield=True):
             while True:
                 calls = self._take()
-                if calls or (self._is_full and self._forget_to() >= self._writer.first):
+                if calls or (self._can_make_room() and not self._failed):
                     await self._commit(calls)
                 elif not self._is_open:
                     break
@@ -282,13 +288,19 @@ class SqliteStore:
     async def _something(self) -> None:
         """Wait for work; cursors alone wait a little for work to go with."""
         self._wake = Event()
-        if any(cursor.is_dirty for cursor in self._cursors.values()):
-            with anyio.move_on_after(_CURSOR_WAIT_S):
-                await self._wake.wait()
-                return
-            await self._commit([])
-        else:
+        if not self._can_make_room() and not any(cursor.is_dirty for cursor in self._cursors.values()):
             await self._wake.wait()
+            return
+        if self._due_s is None:
+            self._due_s = current_time() + (_RETRY_S if self._failed else _CURSOR_WAIT_S)
+        with CancelScope(deadline=self._due_s):
+            await self._wake.wait()
+            return
+        await self._commit([])
+
+    def _can_make_room(self) -> bool:
+        """Whether a commit would forget something that changes are waiting for."""
+        return self._is_full and (self._forget_to() >= self._writer.first or self._growing.needed_from() is not None)
 
     def _take(self) -> "list[_Call[Any]]":
         """The work for the next commit; no changes while the journal is full."""
@@ -334,6 +346,7 @@ class SqliteStore:
                 if isinstance(work, Append):
                     self._growing.committed(work.touched, work.first)
             self._growing.refreshed(states)
+        self._failed, self._due_s = failure is not None, None
         for call in calls:
             call.error = failure
             call.done.set()
