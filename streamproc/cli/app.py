@@ -12,8 +12,16 @@ from streamproc import __version__
 from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
+from streamproc.cli.store_commands import (
+    DEAD_LETTERS_EPILOGUE,
+    STEPS_EPILOGUE,
+    TAIL_EPILOGUE,
+    dead_letters,
+    steps,
+    tail,
+)
 from streamproc.display.terminal import is_terminal, stdout
-from streamproc.errors import ConfigError
+from streamproc.errors import ConfigError, StoreError
 
 __all__ = ["run"]
 
@@ -29,6 +37,8 @@ Examples:
   streamproc replay run.sse         the final state of every step, as JSON lines
   curl -sN ... | streamproc replay --output changes
                                     every change of a live stream, at once
+  streamproc replay run.sse --store runs.db
+                                    and kept; then: streamproc steps runs.db
 
 Exit codes:
   0    ok
@@ -49,6 +59,8 @@ Examples:
       counts, sizes and oddities of many recordings
   streamproc replay run.sse --output messages | jq -r '.content[].text.value'
       what the agent said
+  streamproc replay run.sse --store runs.db --output summary
+      every change and state into a store, which steps and tail look into
 
 Output, as JSON lines on stdout:
   steps, messages, runs
@@ -59,6 +71,10 @@ Output, as JSON lines on stdout:
   summary
       counts, one line for each input
 On a terminal, states are shown as tables. Everything else is on stderr.
+
+With --store a change is durable before it is printed. The same file again is a
+new epoch of its stream and ends in the same states; a run that the store has
+open goes on.
 
 Exit codes:
   0    ok; oddities that were tolerated are counted on stderr
@@ -74,6 +90,7 @@ It needs no network and no configuration: the run comes with the package.
 Examples:
   streamproc demo --speed 2               twice as fast
   streamproc demo --compare               beside the openai package's handler
+  streamproc demo --kill                  killed in a tool call, started again
   streamproc demo --svg docs/demo.svg     the final screen as a picture"""
 
 
@@ -82,6 +99,7 @@ def replay(
     *files: Annotated[str, Parameter(show_default=False)],
     output: Annotated[Output, Parameter(name=["--output", "-o"])] = "steps",
     dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "assistants",
+    store: Annotated[str | None, Parameter(show_default=False)] = None,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
     """Merge recorded streams and print the states they end in.
@@ -94,6 +112,8 @@ def replay(
         What to print.
     dialect
         The wire format of the streams.
+    store
+        Keep every change, and the states, in this SQLite file; it is made if it is not there.
     json
         JSON lines even on a terminal, where states are shown as tables.
     """
@@ -117,13 +137,32 @@ def replay(
     total = None if None in sizes else sum(size or 0 for size in sizes)
     # On a terminal, a bar among lines that keep coming would be unreadable.
     progress = ProgressBar(total, enabled=not (people and output == "changes"))
-    return replay(sources, dialect, printer, progress)
+    if store is None:
+        return replay(sources, dialect, printer, progress)
+    if store == _DASH:
+        raise ConfigError("--store: expected the name of a file, got -")
+    from streamproc.cli.keeping import keeping
+    from streamproc.cli.logs import logs_as_notes
+
+    with logs_as_notes(), keeping(store) as keeper:
+        return replay(sources, dialect, printer, progress, keeper)
+
+
+app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
+app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
+app.command(
+    dead_letters,
+    name="dead-letters",
+    usage="Usage: streamproc dead-letters DB [list|show|replay|drop] [ID...] [OPTIONS]",
+    help_epilogue=DEAD_LETTERS_EPILOGUE,
+)
 
 
 @app.command(usage="Usage: streamproc demo [OPTIONS]", help_epilogue=_DEMO_EPILOGUE)
 def demo(
     *,
     compare: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    kill: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     svg: Annotated[str | None, Parameter(show_default=False)] = None,
     speed: float = 1.0,
 ) -> int:
@@ -133,17 +172,25 @@ def demo(
     ----------
     compare
         Show what the event handler of the openai package makes of the same bytes (pip install openai).
+    kill
+        Have a process keep the run in a store, kill it in a tool call, start it again, and count what was lost.
     svg
         Write the final screen to this file as a picture.
     speed
         How fast it is played on a terminal; 2 is twice as fast.
     """
-    from streamproc.cli.demo import demo
-
     if not speed > 0:  # nan is not either
         raise ConfigError(f"--speed: expected more than 0, got {speed:g}")
     if svg == _DASH:
         raise ConfigError("--svg: expected the name of a file, got -")
+    if kill:
+        if compare or svg is not None:
+            raise ConfigError("--kill goes with neither --compare nor --svg")
+        from streamproc.cli.kill import demo_kill
+
+        return demo_kill(speed)
+    from streamproc.cli.demo import demo
+
     return demo(compare=compare, svg=svg, speed=speed)
 
 
@@ -158,7 +205,7 @@ def run(argv: Sequence[str]) -> int:
     except CycloptsError as error:
         note(str(error).replace(_DASH, "-"))
         return Exit.USAGE
-    except ConfigError as error:
+    except (ConfigError, StoreError) as error:
         note(str(error))
         return Exit.USAGE
     except OSError as error:  # of writing; what goes wrong with an input is told where it is read

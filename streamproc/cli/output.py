@@ -1,24 +1,42 @@
 """What `replay` prints on stdout: JSON lines for programs, or tables where people look at a terminal."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO, Final, Literal, TypeAlias
+from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from streamproc.cli.tally import Tally
 from streamproc.core.body import Kind
 from streamproc.core.change import Change, Note, encode_change
-from streamproc.core.reducer import Reducer
 from streamproc.display.terminal import escape_json
+from streamproc.model.message import Message
+from streamproc.model.run import Run
+from streamproc.model.run_step import RunStep
 from streamproc.model.wire import WireObject, to_wire
 
-__all__ = ["Output", "Printer", "TablePrinter", "states"]
+__all__ = ["Output", "Printer", "States", "TablePrinter", "states"]
 
 Output: TypeAlias = Literal["steps", "changes", "messages", "runs", "summary"]
 
 _KINDS: Final[dict[Output, Kind]] = {"steps": "step", "messages": "message", "runs": "run"}
 
-TablePrinter: TypeAlias = Callable[[Kind, Reducer, list[str]], None]
+
+class States(Protocol):
+    """A table of states, such as a reducer."""
+
+    @property
+    def runs(self) -> Mapping[str, Run]: ...
+
+    @property
+    def steps(self) -> Mapping[str, RunStep]: ...
+
+    @property
+    def messages(self) -> Mapping[str, Message]: ...
+
+    def note(self, kind: Kind, id: str) -> Note: ...
+
+
+TablePrinter: TypeAlias = Callable[[Kind, States, list[str]], None]
 
 
 class Printer:
@@ -47,15 +65,15 @@ class Printer:
         if self._output == "changes":
             self._write(map(encode_change, changes))
 
-    def table(self, reducer: Reducer, names: list[str]) -> None:
+    def table(self, found: States, names: list[str]) -> None:
         """A table of states is complete; `names` are the inputs that it came from."""
         kind = _KINDS.get(self._output)
         if kind is None:
             return
         if self._show_table is not None:
-            self._show_table(kind, reducer, names)
+            self._show_table(kind, found, names)
         else:
-            self._write(_lines(kind, reducer))
+            self._write(_lines(kind, found))
 
     def input(self, tally: Tally) -> None:
         """An input was read."""
@@ -69,15 +87,15 @@ class Printer:
         self._out.flush()
 
 
-def states(kind: Kind, reducer: Reducer) -> Iterable[tuple[WireObject, Note]]:
+def states(kind: Kind, found: States) -> Iterable[tuple[WireObject, Note]]:
     """The objects of one kind in order of appearance, with what is known beside each."""
-    table: Mapping[str, WireObject] = {"run": reducer.runs, "step": reducer.steps, "message": reducer.messages}[kind]
+    table: Mapping[str, WireObject] = {"run": found.runs, "step": found.steps, "message": found.messages}[kind]
     for id, state in table.items():
-        yield state, reducer.note(kind, id)
+        yield state, found.note(kind, id)
 
 
-def _lines(kind: Kind, reducer: Reducer) -> Iterable[bytes]:
-    for state, note in states(kind, reducer):
+def _lines(kind: Kind, found: States) -> Iterable[bytes]:
+    for state, note in states(kind, found):
         yield _line(to_wire(state), note)
 
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from sys import maxsize
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamproc.cli.exits import Exit
 from streamproc.cli.inputs import InputError, Source
@@ -24,6 +24,9 @@ from streamproc.core.processor import StreamProcessor
 from streamproc.core.reducer import Reducer
 from streamproc.errors import LimitExceeded
 
+if TYPE_CHECKING:
+    from streamproc.cli.keeping import Keeper, Session
+
 __all__ = ["replay"]
 
 # Nothing may be forgotten before it is printed. Where nothing is printed at the end, runs that ended may go.
@@ -33,33 +36,48 @@ _KEEP_OPEN: Final = Limits(max_open_runs=maxsize, max_steps_per_run=maxsize)
 _CUT_SHORT: Final = "truncated: ends before its first event is complete, so there is nothing to show"
 
 
-def replay(sources: Sequence[Source], dialect: str, printer: Printer, progress: ProgressBar) -> Exit:
+def replay(
+    sources: Sequence[Source],
+    dialect: str,
+    printer: Printer,
+    progress: ProgressBar,
+    keeper: "Keeper | None" = None,
+) -> Exit:
     """Replay all inputs; a bad one does not stop the others.
+
+    Args:
+        keeper: keeps every change in a store, before it is printed.
 
     Raises:
         ConfigError: there is no such dialect.
         BrokenPipeError: nobody reads stdout any more.
+        StoreError: the store does not take any more; what it took before stays.
     """
-    player = _Player(dialect, printer, progress)
+    player = _Player(dialect, printer, progress, keeper)
     try:
-        for source in sources:
-            player.play(source)
-    except KeyboardInterrupt:
-        player.code = Exit.INTERRUPTED
+        try:
+            for source in sources:
+                player.play(source)
+        except KeyboardInterrupt:
+            player.code = Exit.INTERRUPTED
+        finally:
+            progress.hide()
+        player.end_table()
     finally:
-        progress.hide()
-    player.end_table()
+        player.close()
     return player.code
 
 
 class _Player:
-    def __init__(self, dialect: str, printer: Printer, progress: ProgressBar) -> None:
+    def __init__(self, dialect: str, printer: Printer, progress: ProgressBar, keeper: "Keeper | None") -> None:
         self.code = Exit.OK
         self._dialect = dialect
         self._printer = printer
         self._progress = progress
         self._limits = _KEEP_ALL if printer.needs_states else _KEEP_OPEN
-        self._reducer = Reducer(self._limits)
+        self._keeper = keeper
+        self._session: Session | None = None
+        self._reducer = self._new_reducer()
         self._names: list[str] = []  # of the inputs in the current table
         self._epochs: Counter[str] = Counter()
 
@@ -97,9 +115,21 @@ class _Player:
     def end_table(self) -> None:
         """Print the states merged so far; the next input starts a new table."""
         if self._names:
-            self._printer.table(self._reducer, self._names)
-        self._reducer = Reducer(self._limits)
+            self._printer.table(self._reducer if self._session is None else self._session.shown(), self._names)
         self._names = []
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _new_reducer(self) -> Reducer:
+        self.close()
+        if self._keeper is None:
+            return Reducer(self._limits)
+        self._session = self._keeper(self._limits)
+        return self._session.reducer
 
     def _open(self, source: Source) -> Opening:
         opening = look_ahead(source.chunks(), self._dialect)
@@ -112,10 +142,15 @@ class _Player:
     def _merge(self, opening: Opening, tally: Tally) -> None:
         """Feed one input to the table it belongs to."""
         if not opening.continues(self._reducer):
-            self.end_table()
+            if self._names:
+                self.end_table()
+                self._reducer = self._new_reducer()
         name = tally.name
         self._names.append(name)
-        self._epochs[name] += 1  # a file given twice starts over
+        if self._session is None:
+            self._epochs[name] += 1  # a file given twice starts over
+        else:
+            self._epochs[name] = self._session.next_epoch(name)
         # A processor of its own for each input: one stream, with its name and its counts. The states are shared.
         proc = StreamProcessor(self._dialect, self._reducer, self._limits, name, epoch=self._epochs[name])
         tally.anomalies = proc.anomalies
@@ -135,11 +170,15 @@ class _Player:
     def _feed(self, proc: StreamProcessor, chunks: Iterable[bytes], tally: Tally) -> None:
         for chunk in chunks:
             tally.size += len(chunk)
+            if self._session is not None:
+                proc.stamp(self._session.now())
             changes = proc.feed(chunk)
             self._progress.advance(len(chunk), tally.name)
             self._emit(changes, tally)
 
     def _emit(self, changes: Sequence[Change], tally: Tally) -> None:
+        if self._session is not None:
+            self._session.keep(changes)
         tally.count(changes)
         self._printer.changes(changes)
 

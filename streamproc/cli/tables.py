@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from streamproc.cli.notes import note
-from streamproc.cli.output import states
+from streamproc.cli.output import States, states
 from streamproc.core.body import Kind
 from streamproc.core.change import Note
-from streamproc.core.reducer import Reducer
 from streamproc.display.describe import message_text, run_detail, tokens
 from streamproc.display.tables import new_table, status_text, steps_table
 from streamproc.display.terminal import clean
@@ -27,17 +26,17 @@ __all__ = ["show_states"]
 _MAX_ROWS: Final = 500  # more than anybody reads, and than is laid out at once
 
 
-def show_states(kind: Kind, reducer: Reducer, names: Sequence[str]) -> None:
+def show_states(kind: Kind, states_of: States, names: Sequence[str]) -> None:
     """Print one table of states on stdout; `names` are the inputs they came from."""
     console = Console(highlight=False, markup=False, emoji=False)
-    found = list(islice(states(kind, reducer), _MAX_ROWS))
+    found = list(islice(states(kind, states_of), _MAX_ROWS))
     title = ", ".join(names)
     if not found:
         note(f"{title}: no {kind}s")
         return
     if kind == "step":
         steps = [(state, beside) for state, beside in found if isinstance(state, RunStep)]
-        table = steps_table(steps, reducer.messages, console.width)
+        table = steps_table(steps, states_of.messages, console.width)
     else:
         table = new_table(console.width, "message" if kind == "message" else "run")
         for heading in ("role", "status", "text") if kind == "message" else ("status", "model", "detail", "tokens"):
@@ -48,7 +47,7 @@ def show_states(kind: Kind, reducer: Reducer, names: Sequence[str]) -> None:
     table.title = Text(clean(title), style="dim", overflow="ellipsis", no_wrap=True)
     table.title_justify = "left"
     console.print(table)
-    total = len({"run": reducer.runs, "step": reducer.steps, "message": reducer.messages}[kind])
+    total = len({"run": states_of.runs, "step": states_of.steps, "message": states_of.messages}[kind])
     if total > _MAX_ROWS:
         note(f"{total - _MAX_ROWS} more {kind}s are not shown; --json prints them all")
 

@@ -1,0 +1,87 @@
+"""What the commands about a store share: opening it to look into it, a state as a line of JSON, and times as people
+write them. A store is only read here, and a worker may write it meanwhile.
+"""
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from streamproc.errors import ConfigError, StoreError
+from streamproc.stores.queries import Row, find, open_store
+
+__all__ = ["check_run", "reading", "state_line", "unix_time"]
+
+_AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+@contextmanager
+def reading(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot write.
+
+    Raises:
+        ConfigError: there is no store that can be read at `path`.
+        StoreError: reading failed later on.
+    """
+    try:
+        opened = open_store(path)
+        store = opened.__enter__()
+    except StoreError as error:
+        raise ConfigError(str(error)) from error
+    except ValueError as error:  # a name that no file can have
+        raise ConfigError(f"store {path!r}: no file can have this name") from error
+    try:
+        yield store
+    except BaseException as error:
+        if not opened.__exit__(type(error), error, error.__traceback__):
+            raise
+    else:
+        opened.__exit__(None, None, None)
+
+
+def check_run(store: sqlite3.Connection, run: str, path: str) -> None:
+    """
+    Raises:
+        ConfigError: the store knows nothing of a run of that id, which would be a silent nothing otherwise.
+    """
+    if not any(any(find(store, kind, run=run, limit=1)) for kind in ("run", "step", "message")):
+        raise ConfigError(f"{path}: no run {run!r}")
+
+
+def state_line(row: Row) -> bytes:
+    """The complete JSON of an object on one line, and what stands beside it after its own members."""
+    beside: dict[str, Any] = {"stream": row["stream"], "epoch": row["epoch"], "revision": row["revision"]}
+    if row["inferred_status"] is not None:
+        beside["inferred_status"] = row["inferred_status"]
+    if row["truncated"]:
+        beside["truncated"] = True
+    line = msgspec.json.encode({**_members(row["state"].encode()), **beside})
+    # A payload may span several lines, and this changes no value.
+    return msgspec.json.format(line, indent=-1) if b"\n" in line else line
+
+
+def unix_time(option: str, text: str, now: Callable[[], float] = time.time) -> float:
+    """The Unix seconds of a time: a date or time of ISO 8601 (local where it names no zone), "2h" ago, or such seconds.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if ago := _AGO.fullmatch(text):
+        return now() - float(ago[1]) * _UNIT_S[ago[2]]
+    try:
+        if re.fullmatch(r"\d{9,}(\.\d+)?", text):
+            return float(text)
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(
+            f"{option}: expected a time such as 2026-01-31, 2026-01-31T12:00:00Z or 2h (ago), got {text!r}"
+        ) from None
