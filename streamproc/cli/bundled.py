@@ -6,14 +6,16 @@ in a second stream, their outputs and a message with a citation.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Final
 
 from streamproc.core.processor import StreamProcessor
 from streamproc.core.sse import Frame, SSEParser
 
-__all__ = ["bundled_streams", "frames_of", "merge", "microseconds_per_event"]
+__all__ = ["bundled_paths", "bundled_streams", "frames_of", "merge", "microseconds_per_event"]
 
 _NAMES: Final = ("demo-1.sse", "demo-2.sse")
 _PASSES: Final = 15
@@ -23,6 +25,14 @@ def bundled_streams() -> list[bytes]:
     """The two streams of the run, in order."""
     folder = files("streamproc.cli")
     return [folder.joinpath(name).read_bytes() for name in _NAMES]
+
+
+@contextmanager
+def bundled_paths() -> Iterator[list[Path]]:
+    """The same streams as files."""
+    folder = files("streamproc.cli")
+    with ExitStack() as stack:
+        yield [stack.enter_context(as_file(folder.joinpath(name))) for name in _NAMES]
 
 
 def frames_of(streams: Sequence[bytes]) -> list[Frame]:

@@ -141,10 +141,9 @@ class _Player:
 
     def _merge(self, opening: Opening, tally: Tally) -> None:
         """Feed one input to the table it belongs to."""
-        if not opening.continues(self._reducer):
-            if self._names:
-                self.end_table()
-                self._reducer = self._new_reducer()
+        if self._names and not opening.continues(self._reducer):
+            self.end_table()
+            self._reducer = self._new_reducer()
         name = tally.name
         self._names.append(name)
         if self._session is None:

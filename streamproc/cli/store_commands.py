@@ -145,8 +145,10 @@ def tail(
     from streamproc.cli.tail import Follow, follow
 
     begin: Follow
-    if since == "start" or since == "end":
-        begin = since
+    if since == "start":
+        begin = "start"
+    elif since == "end":
+        begin = "end"
     elif since.isascii() and since.isdigit() and 0 < int(since) < 2**63:
         begin = int(since)
     else:
