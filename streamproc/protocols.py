@@ -7,6 +7,7 @@ queue, tries again or reconnects: the pipeline and its delivery do that, in one 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from msgspec import Struct
@@ -137,7 +138,9 @@ class Store(Protocol):
 
     async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(self, *error: object) -> bool | None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> bool | None: ...
 
     async def append(self, changes: Sequence[Change]) -> int:
         """Store changes: journal, states and stream positions in one transaction, durable when this returns.
