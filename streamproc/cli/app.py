@@ -81,7 +81,7 @@ Exit codes:
   1    a run failed, the server sent an error, a stream was truncated, or a
        payload could not be decoded
   2    bad usage: a missing file, a directory, a pattern without a match, an
-       unknown option
+       unknown option, a store that cannot be used
   130  interrupted; what was merged until then is printed"""
 
 _DEMO_EPILOGUE: Final = """\

@@ -16,6 +16,7 @@ from streamproc.core.body import Kind
 from streamproc.core.change import Change, Note
 from streamproc.core.limits import Limits
 from streamproc.core.reducer import Reducer
+from streamproc.errors import ConfigError, StoreError
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
@@ -32,11 +33,7 @@ class Keeper(Protocol):
 
 @contextmanager
 def keeping(path: str) -> Iterator[Keeper]:
-    """Keep what is replayed in the store at `path`, which is made if it is not there.
-
-    Raises:
-        ConfigError, StoreError: it cannot be opened.
-    """
+    """Keep what is replayed in the store at `path`, which is made if it is not there."""
     with start_blocking_portal() as portal:
         yield lambda limits: Session(portal, path, limits)
 
@@ -48,7 +45,7 @@ class Session:
         reducer: has the runs that were open when the session began, too.
 
     Raises:
-        ConfigError, StoreError: on making one, the store cannot be opened.
+        ConfigError: on making one, the store cannot be opened.
     """
 
     def __init__(self, portal: BlockingPortal, path: str, limits: Limits) -> None:
@@ -56,7 +53,10 @@ class Session:
         self._portal = portal
         self._store = SqliteStore(path)
         self._context = portal.wrap_async_context_manager(self._store)
-        self._context.__enter__()
+        try:
+            self._context.__enter__()
+        except StoreError as error:
+            raise ConfigError(str(error)) from error
         self._touched: set[tuple[Kind, str]] = set()
         self._runs: set[str | None] = set()
         self.reducer.restore(*portal.call(self._store.open_objects))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -28,7 +29,7 @@ from streamproc.cli.kill_child import STORE
 from streamproc.cli.notes import note
 from streamproc.display.describe import step_parts
 from streamproc.display.terminal import clean
-from streamproc.errors import StoreError
+from streamproc.errors import ConfigError, StoreError
 from streamproc.model.run_step import RunStep
 from streamproc.model.wire import from_wire
 from streamproc.stores.queries import Row, find, open_store
@@ -65,6 +66,8 @@ def demo_kill(speed: float) -> Exit:
     Raises:
         ConfigError: the extra of the store is missing.
     """
+    if find_spec("filelock") is None:
+        raise ConfigError('demo --kill needs an extra: pip install "streamproc[store]"')
     console = Console(highlight=False, markup=False, emoji=False)
     console.width = min(console.width, _WIDTH)
     with TemporaryDirectory(prefix="streamproc-demo-") as name:
@@ -78,14 +81,10 @@ def demo_kill(speed: float) -> Exit:
             with bundled_paths() as paths:
                 streams = [(path.stem, path.read_bytes()) for path in paths]
             verdict = judge(folder, streams, killed.durable)
-            console.print(
-                _line(
-                    "restart",
-                    Text.assemble(
-                        f"process {pid} opened the same files, read on in ", ("epoch 2", "bold"), " and finished"
-                    ),
-                )
+            again = (
+                f"process {pid} opened the same files, read the stream again as epoch {verdict.epochs}, and finished"
             )
+            console.print(_line("restart", Text(again)))
             console.print(_figures(verdict))
             console.print(_sql(folder / STORE))
         except (_Failure, StoreError) as failure:
@@ -195,14 +194,13 @@ def _line(label: str, text: Text, style: str = "bold") -> Table:
 
 def _figures(verdict: Verdict) -> Group:
     wire = verdict.twice_on_wire
-    again = "none was delivered twice on the wire" if not wire else f"{wire} came twice on the wire, applied once"
     rows = [
-        ("lost", verdict.lost, f"of {verdict.journalled} journalled changes, all are in the sink's file"),
-        ("doubled", verdict.doubled, f"of {verdict.applied} in the sink's file; {again}"),
+        ("lost", verdict.lost, f"of {verdict.journalled} changes that were durable in the journal"),
+        ("doubled", verdict.doubled, f"of {verdict.applied} in the sink's file; handed over twice: {wire}"),
         (
             "wrong",
             verdict.wrong_states + verdict.wrong_changes,
-            "objects whose changes or final states differ from a run that nobody killed",
+            "objects, compared with a run that nobody killed",
         ),
     ]
     strays = verdict.phantom + verdict.out_of_order

@@ -30,6 +30,7 @@ _KINDS: Final = ("run", "step", "message")
 class Verdict(Struct, frozen=True, kw_only=True):
     """The figures; `is_good` if none of the faults occurred."""
 
+    epochs: int  # passes over the first stream
     journalled: int  # changes that were ever durable
     applied: int  # that are in the sink's file
     twice_on_wire: int  # that were handed to the sink again
@@ -73,6 +74,7 @@ def judge(folder: Path, streams: Sequence[tuple[str, bytes]], before: Sequence[K
     changes, expected = _uninterrupted(streams)
     got = _applied(lines)
     return Verdict(
+        epochs=len({epoch for stream, epoch, _ in durable if stream == streams[0][0]}),
         journalled=len(durable),
         applied=len(keys),
         twice_on_wire=len(wire) - len(set(wire)),

@@ -21,6 +21,7 @@ from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note
 from streamproc.cli.stored import reading
 from streamproc.core.change import encode_change
+from streamproc.display.describe import excerpt
 from streamproc.display.tables import new_table
 from streamproc.display.terminal import clean, escape_json
 from streamproc.errors import ConfigError, StoreError
@@ -205,14 +206,16 @@ def _show_table(rows: Sequence[Row], path: str) -> None:
     console = _console()
     table: Table = new_table(console.width, "number")
     table.columns[0].justify = "right"
-    for heading in ("at", "sink", "event", "reason"):
-        table.add_column(heading, ratio=1 if heading == "reason" else None, overflow="fold", no_wrap=heading == "at")
-    table.add_column("attempts", justify="right")
+    table.add_column("sink", overflow="fold", min_width=19, max_width=24)  # room for a time
+    table.add_column("change and reason", ratio=1, overflow="fold")
+    table.add_column("attempts", justify="right", no_wrap=True)
     for row in rows[-_SHOWN_MAX:]:
-        event = Text.assemble((_event(row), "cyan"), ("\n" + clean(row["object_id"]), "dim"))
-        at = Text(clean(row["at"][:19].replace("T", " ")))
-        reason = Text(clean(row["reason"]), "red")
-        table.add_row(str(row["number"]), at, Text(clean(row["sink"])), event, reason, str(row["attempts"]))
+        at = clean(row["at"][:19].replace("T", " "))
+        sink = Text.assemble((clean(row["sink"]), "cyan"), (f"\n{at}", "dim"))
+        what = Text.assemble(
+            f"{_event(row)} ", (clean(row["object_id"]), "dim"), (f"\n{excerpt(row['reason'])}", "red")
+        )
+        table.add_row(Text(str(row["number"])), sink, what, Text(str(row["attempts"])), end_section=True)
     console.print(table)
     if len(rows) > _SHOWN_MAX:
         note(f"only the newest {_SHOWN_MAX} of {len(rows)} are shown; --output json prints them all")
@@ -239,7 +242,8 @@ def _show(row: Row) -> None:
 
 
 def _event(row: Row) -> str:
-    return clean(row["event"]).removeprefix("thread.").removeprefix("run.")
+    name = clean(row["event"]).removeprefix("thread.")
+    return f"anomaly in {name}" if row["kind"] == "anomaly" else name
 
 
 def _console() -> Console:

@@ -109,7 +109,7 @@ def _table(store: sqlite3.Connection, run_id: str | None, rows: list[Row], width
     table = steps_table(steps, messages, width)
     table.caption_justify = "left"
     if run_id is not None:
-        run = next(find(store, "run", id=run_id), None)
+        run = next(find(store, "run", run=run_id), None)
         table.caption = Text(f"run {run_id}") if run is None else run_caption(_state(Run, run))
     return table
 

@@ -68,6 +68,7 @@ A worker may have the store open meanwhile."""
 
 def steps(
     db: str,
+    /,
     *,
     run: Annotated[str | None, Parameter(show_default=False)] = None,
     thread: Annotated[str | None, Parameter(show_default=False)] = None,
@@ -121,6 +122,7 @@ def steps(
 
 def tail(
     db: str,
+    /,
     *,
     run: Annotated[str | None, Parameter(show_default=False)] = None,
     since: Annotated[str, Parameter(name="--from")] = "end",
@@ -162,6 +164,7 @@ def tail(
 def dead_letters(
     db: str,
     verb: Verb = "list",
+    /,
     *ids: Annotated[int, Parameter(show_default=False)],
     every: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
     sink: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from streamproc import Reducer, StreamProcessor
-from streamproc.cli.output import Output, Printer
+from streamproc import StreamProcessor
+from streamproc.cli.output import Output, Printer, States
 from streamproc.cli.tally import Tally
 from streamproc.core.body import Kind
 from tests.streams import run, sse, step
@@ -48,7 +48,7 @@ def test_table_takes_the_place_of_lines() -> None:
     """Where one is to be shown, nothing else is printed."""
     out, shown = io.BytesIO(), list[tuple[Kind, list[str]]]()
 
-    def show(kind: Kind, reducer: Reducer, names: list[str]) -> None:
+    def show(kind: Kind, found: States, names: list[str]) -> None:
         shown.append((kind, names))
 
     Printer("runs", out, escape=True, show_table=show).table(processed().reducer, ["a", "b"])
