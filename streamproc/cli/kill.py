@@ -34,7 +34,7 @@ from streamproc.model.run_step import RunStep
 from streamproc.model.wire import from_wire
 from streamproc.stores.queries import Row, find, open_store
 
-__all__ = ["demo_kill"]
+__all__ = ["demo_kill", "figures"]
 
 _EVENTS_PER_S: Final = 120.0  # at --speed 1
 _TOOL: Final = "get_weather"  # it is killed while the arguments of this one come
@@ -85,7 +85,7 @@ def demo_kill(speed: float) -> Exit:
                 f"process {pid} opened the same files, read the stream again as epoch {verdict.epochs}, and finished"
             )
             console.print(_line("restart", Text(again)))
-            console.print(_figures(verdict))
+            console.print(figures(verdict))
             console.print(_sql(folder / STORE))
         except (_Failure, StoreError) as failure:
             note(f"demo --kill: {failure}")
@@ -192,7 +192,8 @@ def _line(label: str, text: Text, style: str = "bold") -> Table:
     return grid
 
 
-def _figures(verdict: Verdict) -> Group:
+def figures(verdict: Verdict) -> Group:
+    """What was counted, zero or not."""
     wire = verdict.twice_on_wire
     rows = [
         ("lost", verdict.lost, f"of {verdict.journalled} changes that were durable in the journal"),

@@ -18,7 +18,7 @@ from streamproc.stores.queries import Row, find, open_store
 
 __all__ = ["check_run", "reading", "state_line", "unix_time"]
 
-_AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -78,7 +78,7 @@ def unix_time(option: str, text: str, now: Callable[[], float] = time.time) -> f
     if ago := _AGO.fullmatch(text):
         return now() - float(ago[1]) * _UNIT_S[ago[2]]
     try:
-        if re.fullmatch(r"\d{9,}(\.\d+)?", text):
+        if re.fullmatch(r"[0-9]{9,}(\.[0-9]+)?", text):
             return float(text)
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
