@@ -6,7 +6,7 @@ in a second stream, their outputs and a message with a citation.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -28,7 +28,7 @@ def bundled_streams() -> list[bytes]:
 
 
 @contextmanager
-def bundled_paths() -> Iterator[list[Path]]:
+def bundled_paths() -> Generator[list[Path]]:
     """The same streams as files."""
     folder = files("streamproc.cli")
     with ExitStack() as stack:

@@ -5,7 +5,7 @@ takes over what a store has only when it is opened. `replay` is plain code in th
 event loop beside it, and whoever waits for it waits here.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -32,7 +32,7 @@ class Keeper(Protocol):
 
 
 @contextmanager
-def keeping(path: str) -> Iterator[Keeper]:
+def keeping(path: str) -> Generator[Keeper]:
     """Keep what is replayed in the store at `path`, which is made if it is not there."""
     with start_blocking_portal() as portal:
         yield lambda limits: Session(portal, path, limits)

@@ -1,6 +1,6 @@
 """What the library logs, told to people: warnings and errors, a line each, on stderr like everything else they read."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from logging import WARNING
 
@@ -13,7 +13,7 @@ __all__ = ["logs_as_notes"]
 
 
 @contextmanager
-def logs_as_notes() -> Iterator[None]:
+def logs_as_notes() -> Generator[None]:
     """Within it, the log goes to stderr; afterwards it is configured as it was."""
     before = structlog.get_config() if structlog.is_configured() else None
     structlog.configure(

@@ -5,7 +5,7 @@ write them. A store is only read here, and a worker may write it meanwhile.
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -25,7 +25,7 @@ _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 @contextmanager
-def reading(path: str) -> Iterator[sqlite3.Connection]:
+def reading(path: str) -> Generator[sqlite3.Connection]:
     """A connection that cannot write.
 
     Raises:

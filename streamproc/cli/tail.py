@@ -8,7 +8,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import BinaryIO, Final, Literal, TypeAlias
@@ -100,7 +100,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _asked_to_end() -> Iterator[list[int]]:
+def _asked_to_end() -> Generator[list[int]]:
     """A list that gets the first signal to end, so that no line is cut in the middle; a second one ends at once."""
     asked: list[int] = []
 

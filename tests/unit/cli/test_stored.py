@@ -30,7 +30,7 @@ def test_times(text: str, expected: float) -> None:
 @pytest.mark.parametrize("text", ["", "now", "12", "2026-13-01", "-1h", "1w", "0001-01-01", "1e9", "nan", "\u0661s"])
 def test_what_is_no_time(text: str) -> None:
     """Also a date before all clocks, and seconds that would be a year."""
-    with pytest.raises(ConfigError, match="^--since: expected a time such as"):
+    with pytest.raises(ConfigError, match=r"^--since: expected a time such as"):
         unix_time("--since", text, lambda: 1000.0)
 
 
