@@ -189,6 +189,32 @@ def test_changes_are_durable_before_they_are_printed(tmp_path: Path) -> None:
     assert kept >= 1
 
 
+@pytest.mark.slow
+def test_interrupted_replay_keeps_what_came(tmp_path: Path, cli: Cli) -> None:
+    """Exit code 130; the store is closed in order, and has the run as it stands: open."""
+    db = tmp_path / "runs.db"
+    child = subprocess.Popen(
+        [*COMMAND, "replay", "-o", "changes", "--store", str(db)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(sse(run("created"), step("created")))
+    child.stdin.flush()
+    child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate()
+    (kept,) = cli("steps", db).lines
+
+    assert child.returncode == 130
+    assert err == b"streamproc: stdin: interrupted; what came before is merged\n"
+    assert kept["status"] == "in_progress"
+    assert "truncated" not in kept
+
+
 def test_store_in_use_is_told_in_one_line(demo_db: Path, cli: Cli) -> None:
     """A second writer is refused, a reader is not."""
 
@@ -357,6 +383,18 @@ def test_file_that_is_no_store_of_ours(tmp_path: Path, cli: Cli, command: str, k
     assert (result.code, result.out, result.err.count("\n")) == (2, b"", 1)
     assert reason in result.err
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["replay", "steps", "tail", "dead-letters", "demo"])
+def test_help_has_examples(cli: Cli, command: str) -> None:
+    """Each of its own, on at most 80 columns."""
+    result = cli(command, "--help")
+    text = result.out.decode()
+
+    assert result.code == 0
+    assert f"Usage: streamproc {command}" in text
+    assert f"  streamproc {command} " in text.partition("Examples:")[2]
+    assert max(map(len, text.splitlines())) <= 80
 
 
 # --- tail -------------------------------------------------------------------------------------------------------------
