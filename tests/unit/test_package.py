@@ -11,10 +11,18 @@ import streamproc
 import streamproc.delivery
 import streamproc.sinks
 import streamproc.sources
+import streamproc.stores
 import streamproc.testing
 
-PACKAGES = (streamproc, streamproc.delivery, streamproc.sinks, streamproc.sources, streamproc.testing)
-LAZY = (streamproc, streamproc.sources)
+PACKAGES = (
+    streamproc,
+    streamproc.delivery,
+    streamproc.sinks,
+    streamproc.sources,
+    streamproc.stores,
+    streamproc.testing,
+)
+LAZY = (streamproc, streamproc.sources, streamproc.stores)
 
 each_package = pytest.mark.parametrize("package", PACKAGES, ids=[package.__name__ for package in PACKAGES])
 each_lazy_package = pytest.mark.parametrize("package", LAZY, ids=[package.__name__ for package in LAZY])
