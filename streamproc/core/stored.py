@@ -7,7 +7,7 @@ that were moved, and its entries.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
@@ -53,31 +53,33 @@ def grow(body: Body, shape: bytes, rev: int) -> int:
     Returns:
         How many characters of text are in it.
     """
-    body.tree = _grown(msgspec.json.decode(body.raw), msgspec.json.decode(shape))
-    body.tree.members = {name: value for name, value in body.tree.members.items() if isinstance(value, Grown)}
-    body.grown_at = rev + 1
-    return sum(map(len, _texts(body.tree)))
+    tree: Node = _grown(msgspec.json.decode(body.raw), msgspec.json.decode(shape))
+    tree.members = {name: value for name, value in tree.members.items() if isinstance(value, Grown)}
+    body.tree, body.grown_at = tree, rev + 1
+    return sum(map(len, _texts(tree)))
 
 
-def _shape(value: Any, rev: int) -> _Shape:
-    """None for what has not grown."""
-    while isinstance(value, Grown) and rev < value.born:
-        value = value.before
-    kind = type(value)
-    if kind is TextBuffer:
+def _shape(value: Grown, rev: int) -> _Shape:
+    """None for what was a plain value then."""
+    now: Any = value
+    while rev < now.born:
+        now = now.before
+        if not isinstance(now, Grown):
+            return None
+    if isinstance(now, TextBuffer):
         return _TEXT
-    if kind is Node:
-        shapes: dict[str, _Shape] = {}
-        for name, member in value.members.items():
-            if isinstance(member, Grown) and (shape := _shape(member, rev)) is not None:
-                shapes[name] = shape
-        return shapes
-    if kind is Slots:
-        entries = [(index, entry) for index, entry in value.entries.items() if entry.born <= rev]
+    if isinstance(now, Cell):
+        return _VALUE
+    if isinstance(now, Slots):
+        entries = [(index, entry) for index, entry in now.entries.items() if entry.born <= rev]
         entries.sort(key=_index)
-        shapes_in_order = [_shape(entry, rev) for _, entry in entries]
-        return [[index for index, _ in entries], [*value.moved.items()], shapes_in_order]
-    return _VALUE if kind is Cell else None
+        shapes = [_shape(entry, rev) for _, entry in entries]
+        return [[index for index, _ in entries], [*now.moved.items()], shapes]
+    members: dict[str, _Shape] = {}
+    for name, member in cast(Node, now).members.items():
+        if isinstance(member, Grown) and (shape := _shape(member, rev)) is not None:
+            members[name] = shape
+    return members
 
 
 def _index(entry: tuple[int, object]) -> int:
@@ -95,7 +97,7 @@ def _grown(value: Any, shape: _Shape) -> Any:
             if isinstance(item, dict):
                 slots.learn_id(index, item.get("id"))
         if moved:
-            slots.moved = {taken: place for taken, place in moved}  # noqa: C416 - pairs came as lists
+            slots.moved = dict(moved)
         return slots
     if shape == _TEXT:
         return TextBuffer(value)

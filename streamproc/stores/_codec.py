@@ -9,7 +9,7 @@ Each blob has a check sum over its positions and itself, so damage shows, and so
 
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -199,7 +199,7 @@ def _decode_data(form: int, data: bytes) -> Any:
         case 2:
             return _decode_error(data)
         case 3:
-            return cast(Any, msgspec.json.decode(data))
+            return msgspec.json.decode(data)
         case _:
             return None
 

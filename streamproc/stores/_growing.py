@@ -6,6 +6,7 @@ came, when it ended or is left open, when anything but a delta came, when it wou
 which the newest state can be had.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
@@ -20,6 +21,7 @@ __all__ = ["Growing", "Key", "Touched", "key_of", "touched_by"]
 Key: TypeAlias = tuple[str, str]  # kind and id of an object
 
 _BEHIND_MAX: Final = 16_384
+_GROWTH: Final = 4  # a state is written again when payloads of that part of its size came
 
 
 class Touched(Struct, gc=False):
@@ -67,35 +69,61 @@ def touched_by(ends: Iterable[tuple[Change, int]]) -> dict[Key, Touched]:
 
 
 class Growing:
-    """The large objects that are open, and how far their rows are behind."""
+    """The large objects that are open, and how far their rows are behind.
+
+    `choose` runs when changes come, `committed` or `failed` when their commit has ended. What was chosen in between may
+    end an object or not come to pass, so until that is known its state is written each time.
+    """
 
     def __init__(self) -> None:
         self._large: dict[Key, _Large] = {}
+        self._chosen: Counter[Key] = Counter()  # states on their way
 
     def choose(self, touched: dict[Key, Touched]) -> None:
-        """Encode the states that are to be written with a row of changes."""
+        """Encode the states that are to be written with a row of changes.
+
+        Raises:
+            StoreError: one of them cannot be encoded; nothing was chosen.
+        """
         for key, one in touched.items():
             large = self._large.get(key)
-            if large is None or one.had_snapshot or one.change.is_final or (large.grown + one.size) * 4 >= large.size:
+            if (
+                large is None
+                or one.had_snapshot
+                or one.change.is_final
+                or (large.grown + one.size) * _GROWTH >= large.size
+                or key in self._chosen
+            ):
                 one.state = state_row(one.change, had_snapshot=one.had_snapshot)
+        self._chosen.update(key for key, one in touched.items() if one.state is not None)
 
     def committed(self, touched: dict[Key, Touched], first: int) -> None:
         """Take note of what has been written, from position `first` on."""
+        self.failed(touched)
         for key, one in touched.items():
             position = first + one.offset
             if one.state is not None:
                 self._wrote(key, one.state, position)
-            elif (large := self._large.get(key)) is not None:
+            else:  # it is there, since nothing that could have ended it was on its way
+                large = self._large[key]
                 large.change, large.position = one.change, position
                 large.grown += one.size
 
+    def failed(self, touched: dict[Key, Touched]) -> None:
+        """Take note that nothing is on its way any more."""
+        for key, one in touched.items():
+            if one.state is not None:
+                self._chosen[key] -= 1
+                if not self._chosen[key]:
+                    del self._chosen[key]
+
     def refreshed(self, states: Iterable[tuple[StateRow, int]]) -> None:
-        """Take note of states that were written without changes."""
+        """Take note of states that were written without changes, and before those of the same transaction."""
         for state, position in states:
             self._wrote(key_of(state.change), state, position)
 
     def _wrote(self, key: Key, state: StateRow, position: int) -> None:
-        self._large.pop(key, None)  # to the end, so that the first one is the furthest behind
+        self._large.pop(key, None)
         if state.is_growing:
             self._large[key] = _Large(len(state.wire), position, state.change, position)
 

@@ -6,7 +6,7 @@ another program's, or a newer version's, is not touched, not even to look into i
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -144,7 +144,7 @@ _CAUSES: Final = {
 
 
 @contextmanager
-def store_errors(path: Path, what: str) -> Iterator[None]:
+def store_errors(path: Path, what: str) -> Generator[None]:
     """Whatever the database or the file system raises becomes a StoreError that says which, and why."""
     try:
         yield
@@ -157,7 +157,7 @@ def store_errors(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_reading(path: Path) -> Iterator[sqlite3.Connection]:
+def open_reading(path: Path) -> Generator[sqlite3.Connection]:
     """A connection that cannot write.
 
     Raises:

@@ -195,10 +195,10 @@ class Writer:
             connection.execute("PRAGMA synchronous = FULL")
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for work in works:
-                work.write(self)
             for state, position in states:
                 self.state(state, position)
+            for work in works:
+                work.write(self)
             for sink, cursor in (cursors or {}).items():
                 self._cursor(sink, cursor)
             self._forget(forget_to, _ROWS_PER_COMMIT + 2 * (self.rows - known[3]))

@@ -8,7 +8,7 @@ Rows are what the tables hold, see docs/store.md; `state` is the complete JSON o
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from os import PathLike
@@ -30,7 +30,7 @@ _NO_LIMIT: Final = -1
 
 
 @contextmanager
-def open_store(path: str | PathLike[str]) -> Iterator[sqlite3.Connection]:
+def open_store(path: str | PathLike[str]) -> Generator[sqlite3.Connection]:
     """A connection that cannot write.
 
     Raises:

@@ -339,13 +339,16 @@ class SqliteStore:
             failure = error
             for cursor in moved.values():
                 cursor.is_dirty = True
+            for work in works:
+                if isinstance(work, Append):
+                    self._growing.failed(work.touched)
             log.error("store.commit_failed", path=str(self.path), cause=str(error))
         else:
             self.head = self._writer.last
+            self._growing.refreshed(states)
             for work in works:
                 if isinstance(work, Append):
                     self._growing.committed(work.touched, work.first)
-            self._growing.refreshed(states)
         self._failed, self._due_s = failure is not None, None
         for call in calls:
             call.error = failure

@@ -1,17 +1,23 @@
 """What a store promises, on random streams: a reducer that was restored goes on as if it had never stopped."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
+import anyio
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamproc import AssistantsDialect, Event, Reducer
+from streamproc import AssistantsDialect, Change, Event, Reducer
 from streamproc.core.change import Note
 from streamproc.core.context import StreamContext
 from streamproc.core.sse import SSEParser
 from streamproc.core.stored import StoredObject, shape_of
-from tests.properties.generators import BLOCKS, MANY
+from streamproc.stores.sqlite import SqliteStore
+from tests.properties.generators import BLOCKS, MANY, SOME
 from tests.streams import visible
 
 Known: TypeAlias = Mapping[tuple[str, str], tuple[Any, ...]]
@@ -107,3 +113,46 @@ def test_journal_brings_stored_states_up_to_date(items: list[Event], cut: float)
 
     assert len(objects) == len(kept)
     assert {key: value for key, value in known(reducer).items() if key in kept} == kept
+
+
+async def after_a_crash(batches: list[list[Change]]) -> list[StoredObject]:
+    """What a store gives that was written until its process died."""
+    with TemporaryDirectory() as folder:
+        async with SqliteStore(Path(folder, "a.db")) as store:
+            for batch in batches:
+                await store.append(batch)
+            for end in ("", "-wal"):
+                shutil.copy(f"{folder}/a.db{end}", f"{folder}/b.db{end}")
+        async with SqliteStore(Path(folder, "b.db")) as store:
+            objects, later = await store.open_objects()
+    assert not later
+    return [*objects]
+
+
+@pytest.mark.slow
+@SOME
+@given(events(), st.floats(0, 1))
+def test_process_goes_on_where_another_one_died(items: list[Event], cut: float) -> None:
+    """From its store: with all objects of runs that had not ended, also large ones whose rows were behind."""
+    stop = int(cut * len(items))
+    reducer, context = Reducer(), StreamContext.named("default")
+    batches = [reducer.apply(item, context) for item in items[:stop]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streamproc.stores._objects.LARGE_BYTES", 200)
+        patch.setattr("streamproc.stores._growing._GROWTH", 0)  # what grows is not written at all
+        objects = anyio.run(after_a_crash, batches)
+    restored, place = Reducer(), same_place(context)
+    restored.restore(objects)
+    keys = known(restored).keys()
+    groups = reducer._table._open.items()
+    members = [record for _, group in groups for record in ([group.run] if group.run else []) + group.members]
+    expected = {(r.body.kind, r.body.id) for r in members if not r.closed or (r.body.run_id or "") in reducer.runs}
+
+    assert expected == keys
+    for item in [None, *items[stop:]]:
+        if item is not None:
+            reducer.apply(item, context)
+            restored.apply(item, place)
+        assert {key: value for key, value in known(reducer).items() if key in keys} == {
+            key: value for key, value in known(restored).items() if key in keys
+        }

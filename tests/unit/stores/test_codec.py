@@ -77,6 +77,15 @@ def test_streams_and_passes_are_told_apart() -> None:
     assert facts(mixed) == facts(there_and_back(mixed))
 
 
+def test_equal_origins_are_one_pass() -> None:
+    """A stream that is stamped anew within one millisecond has another object that says the same."""
+    changes = ordinary_changes("s")
+    again = [msgspec.structs.replace(change, origin=Origin("s", 1)) for change in changes]
+
+    assert len(msgspec.msgpack.decode(encode([*changes[:5], *again[5:]])[0])) == 1
+    assert facts(changes) == facts(there_and_back([*changes[:5], *again[5:]]))
+
+
 @pytest.mark.parametrize("number", [2**63 - 2, 2**63 - 1])
 def test_largest_numbers_come_back(number: int) -> None:
     body = Body("step", "s", None, None, b"{}")

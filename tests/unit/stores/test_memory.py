@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from streamproc import Reducer, StreamProcessor

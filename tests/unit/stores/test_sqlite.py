@@ -772,3 +772,39 @@ async def test_damage_is_found_where_it_is(path: Path) -> None:
         assert len((await store.read(0, count_max=size, size_max=ALL)).changes) == size
         with pytest.raises(StoreError, match=f"position {size + 1}: its check sum differs"):
             await store.read(size, count_max=1, size_max=ALL)
+
+
+@pytest.mark.asyncio
+async def test_cursor_that_could_not_be_written_is_written_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it, so it is tried again by itself, after a while, also when others come meanwhile."""
+    monkeypatch.setattr("streamproc.stores.sqlite._RETRY_S", 0.01)
+    with capture_logs() as logs:
+        async with SqliteStore(path, busy_timeout_s=0.0) as store:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                store.acknowledge("a", 5)
+                with anyio.fail_after(5):
+                    while len(logs) < 3:
+                        await anyio.lowlevel.checkpoint()
+                        store.acknowledge("b", len(logs))
+                other.execute("ROLLBACK")
+            with anyio.fail_after(5):
+                while ("a", 5) not in rows(path, "SELECT sink, position FROM cursors"):
+                    await anyio.lowlevel.checkpoint()
+
+    assert {log["event"] for log in logs} == {"store.opened", "store.commit_failed", "store.closed"}
+
+
+def test_database_that_breaks_while_it_is_opened_is_closed(path: Path) -> None:
+    """An empty one, but for a mark that says that it is ours."""
+    execute(path, f"PRAGMA application_id = {0x53545250}")
+    execute(path, "PRAGMA user_version = 1")
+
+    with pytest.raises(StoreError, match="cannot be opened: no such table"):
+        anyio.run(SqliteStore(path).__aenter__)
+    anyio.run(free_again, path)
+
+
+async def free_again(path: Path) -> None:
+    with pytest.raises(StoreError, match="no such table"):  # and not: open in another process
+        await SqliteStore(path).__aenter__()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.lowlevel
 import msgspec
 import pytest
@@ -21,6 +22,13 @@ from streamproc.testing.stores import check_store
 @pytest.mark.asyncio
 async def test_memory_store_passes() -> None:
     store = MemoryStore()
+
+    await check_store(lambda: store)
+
+
+@pytest.mark.asyncio
+async def test_store_may_raise_the_exception_again_that_ended_the_block() -> None:
+    store = RaisesItsOwn()
 
     await check_store(lambda: store)
 
@@ -55,6 +63,22 @@ class SwallowsCancellation(MemoryStore):
 class Raises(MemoryStore):
     async def append(self, changes: Sequence[Change]) -> int:
         raise StoreError("no")
+
+
+class RaisesItsOwn(MemoryStore):
+    """On leaving, always the same exception."""
+
+    async def __aexit__(self, *error: object) -> bool | None:
+        await super().__aexit__(*error)
+        if isinstance(error[1], Exception):
+            raise error[1]
+        return None
+
+
+class Hangs(MemoryStore):
+    async def append(self, changes: Sequence[Change]) -> int:
+        await anyio.sleep_forever()
+        return 0
 
 
 class MovesForNothing(MemoryStore):
@@ -211,6 +235,7 @@ BROKEN: list[tuple[Callable[[], MemoryStore], str]] = [
     (SwallowsExceptions, "enter and leave: leaving it swallowed the exception"),
     (SwallowsCancellation, "enter and leave: leaving it swallowed a cancellation"),
     (Raises, "journal: append raised StoreError"),
+    (Hangs, "journal: append did not return within 0.1 s"),
     (MovesForNothing, "journal: appending nothing"),
     (ReturnsTheFirst, "journal: `append` returned"),
     (LosesAChange, "journal"),
@@ -243,6 +268,6 @@ async def test_broken_store_is_found(make: Callable[[], Any], fault: str) -> Non
     store = make()
 
     with pytest.raises(AssertionError) as caught:
-        await check_store(lambda: store)
+        await check_store(lambda: store, timeout_s=0.1 if make is Hangs else 10.0)
 
     assert fault in str(caught.value)
