@@ -145,8 +145,8 @@ class Pipeline:
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
         self._active: set[str] = set()  # names of the streams that are followed now
         self._epoch = 0
-        self._millisecond = 0
-        self._at = ""
+        self._second = self._millisecond = -1
+        self._to_second = self._at = ""
 
     async def __aenter__(self) -> Self:
         if self._was_entered:
@@ -393,12 +393,17 @@ class Pipeline:
     async def _read(self, follower: "_Follower", source: Source, cursor: str | None, recovery: Recovery) -> None:
         """Read one connection to its end, or until the stream says that nothing follows."""
         clock = get_running_loop().time  # `current_time` without the detour, which for each chunk would be felt
+        proc = follower.proc
         async with source.open(cursor) as chunks:
             follower.connections += 1
             async for chunk in chunks:
                 recovery.heard(clock())
-                await self._deliver(follower, self._fed(follower, chunk))
-                if follower.proc.is_done:
+                changes = self._fed(follower, chunk)
+                if changes:
+                    self._hand_on(follower, changes)
+                    if follower.tap is not None or self._is_full:  # nearly always there is nothing to wait for
+                        await self._settle(follower, changes)
+                if proc.is_done:
                     return
 
     async def _resync(self, follower: "_Follower", source: Source) -> None:
@@ -425,10 +430,14 @@ class Pipeline:
         """Hand changes on, and wait until there is room for the next ones."""
         if changes:
             self._hand_on(follower, changes)
-            if follower.tap is not None:
-                await follower.tap.send(changes)
-            if self._is_full:
-                await self._room(follower)
+            await self._settle(follower, changes)
+
+    async def _settle(self, follower: "_Follower", changes: list[Change]) -> None:
+        """Wait until the changes are taken where somebody iterates over them, and until there is room for more."""
+        if follower.tap is not None:
+            await follower.tap.send(changes)
+        if self._is_full:
+            await self._room(follower)
 
     def _hand_on(self, follower: "_Follower", changes: list[Change]) -> None:
         if self._journal is not None:
@@ -500,12 +509,15 @@ class Pipeline:
         return self._epoch
 
     def _time(self) -> str:
-        """Now, as RFC 3339; made once a millisecond."""
+        """Now, as RFC 3339; made once a millisecond, and most of it once a second."""
         millisecond = int(self._now() * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
-            text = datetime.fromtimestamp(millisecond / 1000, UTC).isoformat(timespec="milliseconds")
-            self._at = text.replace("+00:00", "Z")
+            second, rest = divmod(millisecond, 1000)
+            if second != self._second:
+                self._second = second
+                self._to_second = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+            self._at = f"{self._to_second}.{rest:03d}Z"
         return self._at
 
 

@@ -11,9 +11,9 @@ that it must not leave behind. The lanes are tasks in a group of the caller's, w
                 await fanout.room()
         await fanout.drain(5.0)
 
-Waking a task costs more than handing it a batch, so sinks that keep up are woken at most once a millisecond, all
-together, or as soon as many changes wait. After a quiet millisecond that is at once; a few changes that come sooner
-wait for the end of it and go as one batch.
+Handing four sinks a batch costs as much as making a change or two, and waking their tasks more than that. So changes
+are handed on every two milliseconds at most, or as soon as many of them have come; after two quiet ones, at once.
+A few changes that come sooner wait for the end of the two and go as one batch.
 """
 
 from asyncio import TimerHandle, get_running_loop
@@ -41,8 +41,8 @@ __all__ = ["Fanout"]
 
 log = structlog.get_logger("streamproc")
 
-_RING_GAP_S: Final = 0.001  # between two times that sinks are woken ...
-_RING_COUNT: Final = 128  # ... unless so many changes came since the first one
+_GAP_S: Final = 0.002  # between two times that sinks are handed something ...
+_GATHERED_MAX: Final = 128  # ... unless so many changes came since the first one; none where an inbox is that small
 
 
 class Fanout:
@@ -80,9 +80,12 @@ class Fanout:
             lanes.append(Lane(name, sink, policy, random=random, dead_letters=self.dead_letters))
         self._lanes = tuple(lanes)
         self._clock: Callable[[], float] = current_time  # once started, the same without the detour
-        self._ring_at_s = 0.0  # not before
-        self._unrung = 0  # changes that no sink was woken for
-        self._ring_timer: TimerHandle | None = None
+        self._may_be_full = False  # a lane was, at the last look
+        self._gathered: list[Change] = []  # what no inbox has yet
+        self._first = 0  # position of the first of them in the journal
+        self._gathered_max = min([_GATHERED_MAX, *(lane.inbox_max for lane in self._lanes)])
+        self._next_s = 0.0  # not before
+        self._timer: TimerHandle | None = None
 
     async def start(self, group: TaskGroup, store: Store | None = None) -> None:
         """Enter the sinks, one after the other, and run their lanes in `group`. Once, before the first `offer`.
@@ -105,21 +108,20 @@ class Fanout:
         """
         if not batch or not self._lanes:
             return
-        shared = tuple(batch)
-        size = payload_bytes(shared)
-        now_s = self._clock()
-        for lane in self._lanes:
-            lane.offer(shared, size, now_s, first)
-        self._unrung += len(shared)
-        if self._unrung >= _RING_COUNT or now_s >= self._ring_at_s:
-            self._ring()
-        elif self._ring_timer is None:
-            self._ring_timer = get_running_loop().call_at(self._ring_at_s, self._ring)
+        if not self._gathered:
+            self._first = first
+        self._gathered += batch
+        if len(self._gathered) >= self._gathered_max or self._clock() >= self._next_s:
+            self._hand_on()
+        elif self._timer is None:
+            self._timer = get_running_loop().call_at(self._next_s, self._hand_on)
 
     @property
     def is_full(self) -> bool:
         """Whether a required sink has no room, so that the next offer must wait for `room`."""
-        return True in [lane.room.is_full for lane in self._lanes]
+        if self._may_be_full:
+            self._may_be_full = True in [lane.room.is_full for lane in self._lanes]
+        return self._may_be_full
 
     async def room(self) -> None:
         """Return once every required sink has room; one that has none for its `max_pause_s` is closed."""
@@ -134,7 +136,7 @@ class Fanout:
         """Wait until every change is settled, for at most `deadline_s`. The last call.
 
         What is left then is dropped, or with a store left to the next start."""
-        self._cancel_ring()
+        self._hand_on()
         for lane in self._lanes:
             lane.finish()
         with move_on_after(deadline_s):
@@ -147,20 +149,25 @@ class Fanout:
 
     def statistics(self) -> tuple[SinkStatistics, ...]:
         """The accounts of all sinks, in their order."""
+        self._hand_on()  # whatever was offered is received
         return tuple(lane.statistics() for lane in self._lanes)
 
-    def _ring(self) -> None:
-        """Wake the lanes that wait for a batch."""
-        self._cancel_ring()
-        self._unrung = 0
-        self._ring_at_s = self._clock() + _RING_GAP_S
+    def _hand_on(self) -> None:
+        """Put what was gathered into the inboxes, and wake the lanes that wait for it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._gathered:
+            return
+        now_s = self._clock()
+        self._next_s = now_s + _GAP_S
+        shared = tuple(self._gathered)
+        self._gathered.clear()
+        size = payload_bytes(shared)
         for lane in self._lanes:
+            lane.offer(shared, size, now_s, self._first)
             lane.ring()
-
-    def _cancel_ring(self) -> None:
-        if self._ring_timer is not None:
-            self._ring_timer.cancel()
-            self._ring_timer = None
+            self._may_be_full |= lane.room.is_full
 
 
 def _entries(sinks: Any) -> Sequence[Sink | tuple[Sink, DeliveryPolicy]]:

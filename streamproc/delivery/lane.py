@@ -61,6 +61,7 @@ class Lane:
         self.name = name
         self.room = Room(policy.max_pause_s)
         self.is_closed = False  # gets nothing any more
+        self.inbox_max = policy.inbox_max
         self._sink = sink
         self._policy = policy
         self._dead_letters = dead_letters

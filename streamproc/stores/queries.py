@@ -62,20 +62,20 @@ def find(
         since, until: when the object was created, in Unix seconds; `until` is not included.
     """
     table = TABLE_OF[kind]
-    conditions: dict[str, object] = {
-        "id = ?": id,
-        "id = ?" if kind == "run" else "run_id = ?": run,
-        "thread_id = ?": thread,
-        "? IN (status, inferred_status)": status,
-        "created_at >= ?": since,
-        "created_at < ?": until,
-    }
+    conditions: list[tuple[str, object]] = [
+        ("id = ?", id),
+        ("id = ?" if kind == "run" else "run_id = ?", run),
+        ("thread_id = ?", thread),
+        ("? IN (status, inferred_status)", status),
+        ("created_at >= ?", since),
+        ("created_at < ?", until),
+    ]
     if kind == "step":
-        conditions["EXISTS (SELECT 1 FROM json_each(tools) AS tool WHERE tool.value = ?)"] = tool
-    chosen = {condition: value for condition, value in conditions.items() if value is not None}
-    where = " AND ".join(chosen) or "1"
+        conditions.append(("EXISTS (SELECT 1 FROM json_each(tools) AS tool WHERE tool.value = ?)", tool))
+    chosen = [(condition, value) for condition, value in conditions if value is not None]
+    where = " AND ".join(condition for condition, _ in chosen) or "1"
     newest = f"SELECT * FROM {table} WHERE {where} ORDER BY first_position DESC, id DESC LIMIT ?"
-    values = [*chosen.values(), _NO_LIMIT if limit is None else limit]
+    values = [*(value for _, value in chosen), _NO_LIMIT if limit is None else limit]
     yield from map(_row, store.execute(f"SELECT * FROM ({newest}) ORDER BY first_position, id", values))
 
 

@@ -62,6 +62,8 @@ async def test_filters_choose_objects(tmp_path: Path) -> None:
 
     assert ids(path, "run") == ["run_1", "run_2"]
     assert ids(path, "run", run="run_2") == ["run_2"]
+    assert ids(path, "run", id="run_2") == ["run_2"]
+    assert ids(path, "run", id="run_2", run="run_1") == []
     assert ids(path, "run", status="failed") == ["run_1"]
     assert ids(path, "step") == ["step_1", "step_2", "step_3", "step_9"]
     assert ids(path, "step", id="step_2") == ["step_2"]
