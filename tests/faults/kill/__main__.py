@@ -127,7 +127,8 @@ def point_faults(crashes: Sequence[Crash]) -> list[str]:
 
 def broken_lines(caught: dict[str, Sequence[str]]) -> Iterable[str]:
     for name, faults in caught.items():
-        yield f"{name:32}{'killed' if faults else 'SURVIVED':10}{faults[0].partition(':')[0] if faults else ''}"
+        by = BUILDS[name].scenario or (faults[0].partition(":")[0] if faults else "")
+        yield f"{name:32}{'killed by ' + by if faults else 'SURVIVED'}"
     yield ""
     yield f"{len(caught)} broken builds, {sum(not faults for faults in caught.values())} survived"
 

@@ -24,6 +24,7 @@ from tests.faults.kill.broken import BUILDS
 from tests.faults.kill.notes import NotedSink, NotedStore, Notes
 from tests.faults.kill.points import FIRST, Aim, Gate
 from tests.faults.kill.scenarios import SCENARIOS
+from tests.faults.kill.trouble import TROUBLE
 from tests.faults.kill.work import STREAMS, Generated, run_bytes, run_id
 
 __all__ = ["DATABASE", "LINES", "Spec", "is_rejected", "live"]
@@ -31,6 +32,7 @@ __all__ = ["DATABASE", "LINES", "Spec", "is_rejected", "live"]
 DATABASE: Final = "runs.db"
 LINES: Final = "changes.jsonl"
 
+_STORIES: Final = SCENARIOS | TROUBLE
 _ROTATE_BYTES: Final = 128 * 1024
 _KEEP_CHANGES: Final = 300
 _SMALL: Final = DeliveryPolicy(inbox_max=64, batch_max=32)
@@ -45,7 +47,7 @@ class Spec(Struct, frozen=True):
     runs: int  # of each stream, after which it leaves
     aim: Aim | None = None
     broken: str = ""  # the build, as in broken.py
-    scenario: str = ""  # in place of its work, as in scenarios.py
+    scenario: str = ""  # in place of its work, as in scenarios.py and trouble.py
 
 
 class _Slow:
@@ -81,7 +83,7 @@ def live(spec: Spec, report: int) -> int:
         BUILDS[spec.broken].breaks()
     gate.install()
     try:
-        asyncio.run(SCENARIOS[spec.scenario](folder) if spec.scenario else _live(spec, folder, gate))
+        asyncio.run(_STORIES[spec.scenario](folder) if spec.scenario else _live(spec, folder, gate))
     except BaseException:
         (folder / f"life-{spec.number}.error").write_text(traceback.format_exc())
         return 1

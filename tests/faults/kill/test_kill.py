@@ -10,6 +10,7 @@ from tests.faults.kill.campaign import crash_at, faults_of, kill_often, tell
 from tests.faults.kill.nursery import Nursery
 from tests.faults.kill.points import PHASES, POINTS
 from tests.faults.kill.scenarios import SCENARIOS
+from tests.faults.kill.trouble import TROUBLE
 
 SEED = 5
 
@@ -55,9 +56,9 @@ def test_broken_build(nursery: Nursery, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *TROUBLE])
 def test_scenario(nursery: Nursery, tmp_path: Path, scenario: str) -> None:
-    """What catches broken builds passes the real one."""
+    """Each asserts what it is about."""
     assert tell(nursery, tmp_path, scenario) == ()
 
 
