@@ -126,7 +126,7 @@ def crash_at(nursery: Nursery, folder: Path, seed: int, point: str, hit: int) ->
     aim = Aim(point, hit, "exit")
     was_reached = False
     while not was_reached and lives.count < _LIVES_MAX:
-        was_reached = lives.next(2, aim).status == EXIT_CODE
+        was_reached = lives.next(2 + 4 * lives.count, aim).status == EXIT_CODE  # the more, the likelier
     lives.last()
     return Crash(point, hit, was_reached, lives.count, lives.checker)
 

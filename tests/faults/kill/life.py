@@ -57,7 +57,7 @@ class _Slow:
         self._random = random
 
     async def write(self, batch: Sequence[Change]) -> None:
-        await anyio.sleep(self._random.uniform(0, 0.004))
+        await anyio.sleep(self._random.uniform(0, 0.008))
         if self._random.random() < 0.02:
             raise SinkUnavailable("busy", 0.001)
 
