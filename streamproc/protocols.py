@@ -158,7 +158,8 @@ class Store(Protocol):
     async def read(self, after: int, *, count_max: int, size_max: int) -> JournalBatch:
         """Read changes from position `after + 1` on, within both bounds (changes, payload bytes); at least one if any.
 
-        `change.state` of what is read is the newest stored state, whose revision is at least the change's.
+        `change.state` of a delta that is read is the newest stored state, whose revision is at least the change's; of
+        any other change it is the state that it left behind.
 
         Raises:
             StoreError: the journal cannot be read, or is damaged there.

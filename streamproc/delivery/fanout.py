@@ -96,9 +96,10 @@ class Fanout:
             Exception: what a sink raised on entering; the sinks entered before are left when `group` is cancelled.
         """
         self._clock = get_running_loop().time
-        for lane in self._lanes:
-            if store is not None:
+        if store is not None:
+            for lane in self._lanes:  # all of them first: a store may forget what nobody has asked for
                 await lane.attach(store)
+        for lane in self._lanes:
             await group.start(lane.run)
 
     def offer(self, batch: Sequence[Change], first: int = 0) -> None:

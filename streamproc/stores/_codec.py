@@ -17,6 +17,7 @@ from msgspec import Struct
 from streamproc.core.anomalies import Anomaly
 from streamproc.core.body import Body, Kind
 from streamproc.core.change import NO_NOTE, Change, Note, Origin
+from streamproc.core.events import MESSAGE_DELTA, STEP_DELTA
 from streamproc.core.place import Around
 from streamproc.errors import StoreError
 from streamproc.model.thread import ErrorObject
@@ -28,6 +29,9 @@ INTEGER_MAX: Final = 2**63 - 1  # what a column of a database holds
 _ANOMALY: Final = 1
 _ERROR: Final = 2
 _JSON: Final = 3
+
+_OBJECTS: Final = ("run", "step", "message")
+_DELTAS: Final = (STEP_DELTA, MESSAGE_DELTA)
 
 
 class _Stretch(Struct, array_like=True, gc=False):
@@ -44,6 +48,7 @@ class _Stretch(Struct, array_like=True, gc=False):
     note: tuple[str | None, bool, bool] | None = None
     form: int = 0  # of `data`
     data: bytes = b""
+    state: bytes = b""  # the object after a change that is no delta, where the payload is not all of it
 
 
 class _Pass(Struct, array_like=True, gc=False):
@@ -114,7 +119,8 @@ def encode(changes: Sequence[Change]) -> tuple[bytes, list[tuple[Change, int]]]:
 
 def _stretch(change: Change, pieces: list[bytes]) -> _Stretch:
     body, around, note, data = change.body, change.around, change.note, change.data
-    if around is None and note is NO_NOTE and data is None:
+    state = _state_beside(change)
+    if not state and around is None and note is NO_NOTE and data is None:
         return _Stretch(
             change.seq, change.revision, change.event, body.kind, body.id, body.run_id, body.thread_id, pieces
         )
@@ -133,7 +139,19 @@ def _stretch(change: Change, pieces: list[bytes]) -> _Stretch:
         None if note == NO_NOTE else (note.inferred_status, note.truncated, note.ended),
         form,
         encoded,
+        state,
     )
+
+
+def _state_beside(change: Change) -> bytes:
+    """The state that a change left behind, if it shows one and its payload is not that already; else b""."""
+    if change.event in _DELTAS or change.kind not in _OBJECTS:
+        return b""
+    try:
+        state = change.body.wire(change.revision)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise StoreError("a change cannot be stored: no JSON can be made of its object") from error
+    return b"" if state == change.piece else state
 
 
 def _encode_data(data: object) -> tuple[int, bytes]:
@@ -150,7 +168,10 @@ def check_sum(first: int, last: int, blob: bytes | bytearray) -> int:
 
 
 def decode(first: int, last: int, crc: int, blob: bytes) -> list[Change]:
-    """Return the changes of a blob. Their bodies are empty: one for each object, to be given its newest state.
+    """Return the changes of a blob.
+
+    The state of a change that is no delta is in it. The bodies of deltas are empty: one for each object, to be given
+    its newest state.
 
     Raises:
         StoreError: it is damaged.
@@ -172,9 +193,12 @@ def _changes(one: _Pass) -> Iterable[Change]:
     bodies: dict[tuple[object, ...], Body] = {}
     for stretch in one.stretches:
         key = stretch.kind, stretch.id, stretch.run_id, stretch.thread_id
-        body = bodies.get(key)
-        if body is None:
-            body = bodies[key] = Body(*key, b"")
+        if stretch.event in _DELTAS or stretch.kind not in _OBJECTS:
+            body = bodies.get(key)
+            if body is None:
+                body = bodies[key] = Body(*key, b"")
+        else:
+            body = Body(*key, stretch.state or stretch.pieces[0])
         around = Around(stretch.before, stretch.after) if stretch.before or stretch.after else None
         note = NO_NOTE if stretch.note is None else Note(*stretch.note)
         data = _decode_data(stretch.form, stretch.data)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Self
 
 import anyio
 import pytest
@@ -93,6 +94,29 @@ async def test_changes_are_stored_before_a_sink_sees_them() -> None:
 
     assert heads == [(1, 1), (2, 2), (3, 3)]
     assert await cursor(store) == 3
+
+
+@virtual
+async def test_all_sinks_are_asked_for_before_one_is_entered() -> None:
+    """A store may forget what nobody has asked for: the first sink must not cost the second one its changes."""
+    seen: list[str] = []
+
+    class Telling(MemoryStore):
+        async def cursor(self, sink: str, *, required: bool) -> int:
+            seen.append(f"asked for {sink}")
+            return await super().cursor(sink, required=required)
+
+    class Entered(Scripted):
+        async def __aenter__(self) -> Self:
+            seen.append("entered")
+            return self
+
+        async def __aexit__(self, *error: object) -> None: ...
+
+    async with delivering(Telling(), Entered(), Entered()):
+        pass
+
+    assert seen == ["asked for Entered", "asked for Entered-2", "entered", "entered"]
 
 
 @virtual

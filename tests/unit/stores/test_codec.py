@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from streamproc import Anomaly, Change, Event, Reducer, StreamProcessor
 from streamproc.core.body import Body
@@ -11,7 +12,7 @@ from streamproc.core.change import Origin
 from streamproc.errors import StoreError
 from streamproc.stores._codec import check_sum, decode, encode
 from streamproc.testing.changes import odd_changes, ordinary_changes
-from tests.streams import arguments, by_hand, call, run, sse, step, step_delta
+from tests.streams import arguments, by_hand, call, run, sse, step, step_delta, wire
 
 
 def facts(changes: Sequence[Change]) -> list[tuple[object, ...]]:
@@ -25,6 +26,10 @@ def there_and_back(changes: Sequence[Change]) -> list[Change]:
     blob, _ = encode(changes)
     last = 7 + len(changes) - 1
     return decode(7, last, check_sum(7, last, blob), blob)
+
+
+def shows_state(change: Change) -> bool:
+    return change.kind in ("run", "step", "message") and not change.is_delta
 
 
 @pytest.mark.parametrize("make", [ordinary_changes, odd_changes])
@@ -64,10 +69,28 @@ def test_fragments_of_one_place_share_what_is_around_them() -> None:
 
 
 def test_one_body_an_object() -> None:
-    """So that its newest state has to be found once."""
-    back = there_and_back(ordinary_changes("s"))
+    """Of deltas, so that its newest state has to be found once."""
+    back = [change for change in there_and_back(ordinary_changes("s")) if change.is_delta]
 
-    assert len({change.id for change in back}) == len({id(change.body) for change in back})
+    assert len(back) > len({change.id for change in back}) == len({id(change.body) for change in back})
+
+
+def test_states_of_snapshots_come_back() -> None:
+    """As they were then, not what became of them: a fragment that follows must not be in them already."""
+    proc = StreamProcessor(stream="s")
+    begun = proc.feed(sse(run(), step("created", "a"), step("created", "b")))
+    begun += proc.feed(sse(step_delta(call("x", index=0, id="c", name="f"), id="a")))
+    kept = proc.feed(sse(step("in_progress", "a", step_details=UNSET, assistant_id="x"), arguments("y", id="a")))
+    left = proc.feed(sse(step("completed", "a", call("xy", index=0)), run("completed")))
+    made = [change for item in (run(), step("created", "c")) for change in Reducer().apply(by_hand(item))]
+    changes = [*begun, *kept, *left, *made]
+    back = there_and_back(changes)
+
+    shown = [(change.event, change.id, wire(change.state)) for change in changes if shows_state(change)]
+    assert len(shown) > 6
+    assert shown == [(change.event, change.id, wire(change.state)) for change in back if shows_state(change)]
+    assert any(change.piece != change.body.wire(change.revision) for change in kept if shows_state(change))
+    assert any(change.note.inferred_status for change in left)
 
 
 def test_streams_and_passes_are_told_apart() -> None:

@@ -91,7 +91,7 @@ async def test_journal_is_followed_while_it_is_written(tmp_path: Path) -> None:
             await store.append(proc.feed(sse(EVENTS[2])))
             batch = queries.journal_after(reader, 1)
 
-    assert [(change.seq, change.state.status) for change in batch.changes] == [(2, "completed"), (3, "completed")]
+    assert [(change.seq, change.state.status) for change in batch.changes] == [(2, "in_progress"), (3, "completed")]
     assert (batch.first, batch.last, batch.missing) == (2, 3, 0)
 
 

@@ -162,7 +162,7 @@ async def test_reopened_store_goes_on_where_it_was(path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_state_of_what_is_read_is_the_newest(path: Path) -> None:
+async def test_state_of_a_delta_that_is_read_is_the_newest(path: Path) -> None:
     """Also of a large object whose row is behind, before it has been written and after."""
     proc, changes = growing()
     async with SqliteStore(path) as store:
@@ -171,11 +171,11 @@ async def test_state_of_what_is_read_is_the_newest(path: Path) -> None:
         behind = state_size(path)
         batch = await everything(store)
     assert behind < len(to_wire(proc.steps["big"]))
-    assert all(wire(c.state) == wire(proc.steps["big"]) for c in batch.changes if c.kind == "step")
+    assert all(wire(c.state) == wire(proc.steps["big"]) for c in batch.changes if c.is_delta)
 
     async with SqliteStore(path) as store:
         batch = await everything(store)
-    assert all(wire(c.state) == wire(proc.steps["big"]) for c in batch.changes if c.kind == "step")
+    assert all(wire(c.state) == wire(proc.steps["big"]) for c in batch.changes if c.is_delta)
     assert behind < state_size(path)
 
 
