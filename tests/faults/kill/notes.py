@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
@@ -79,8 +80,10 @@ class NotedStore:
         self._notes.take(Note("opened", last=self.head))
         return self
 
-    async def __aexit__(self, *error: object) -> bool | None:
-        return await self._store.__aexit__(*error)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._store.__aexit__(kind, error, traceback)
 
     async def append(self, changes: Sequence[Change]) -> int:
         keys, objects = [key_of(change) for change in changes], [object_of(change) for change in changes]
