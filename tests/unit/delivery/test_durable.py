@@ -152,11 +152,11 @@ async def test_a_store_that_fails_is_tried_again() -> None:
 async def test_reading_pauses_while_the_store_fails() -> None:
     """Only so many changes wait in memory."""
     store = Failing(appends=1)
+    full: list[bool] = []
     fanout = Fanout([Scripted()], random=Random(1))
     journal = Journal(store, fanout, Random(1), inbox_max=3)
     async with store, anyio.create_task_group() as group:
         await fanout.start(group, store)
-        full = []
         for _ in range(2):
             journal.offer(deltas(2))
             full.append(journal.is_full)
