@@ -64,11 +64,13 @@ def named_dicts(node: ast.AST) -> Iterator[tuple[str, set[str]]]:
     """The keys of dict literals that are assigned to a name, or returned by a function of that name."""
     match node:
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)):
-            yield name, {ast.literal_eval(key) for key in keys if key is not None}
-        case ast.FunctionDef(name=name, body=[*_, ast.Return(value=ast.Dict(keys=keys))]):
-            yield name, {ast.literal_eval(key) for key in keys if key is not None}
-        case _:
             pass
+        case ast.FunctionDef(name=name, body=[*_, ast.Return(value=ast.Dict(keys=keys))]):
+            pass
+        case _:
+            return
+    if all(key is None or isinstance(key, ast.Constant) for key in keys):  # others are unpacked into no log event
+        yield name, {ast.literal_eval(key) for key in keys if key is not None}
 
 
 def unpacked(value: ast.expr) -> str:
