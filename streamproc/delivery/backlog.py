@@ -6,6 +6,7 @@ one inbox. For `latest` and `final` a round is read, coalesced and delivered as 
 that way the cursor never passes a state that has not arrived.
 """
 
+import math
 from collections.abc import Sequence
 
 from anyio import current_time
@@ -23,6 +24,7 @@ class Backlog:
     Attributes:
         position: of the last change that the sink has settled, and all before it.
         missing: changes that were no longer kept when the sink came to them.
+        behind_since_s: when changes began to be left in the journal; infinite when none are.
     """
 
     def __init__(self, store: Store, sink: str, inbox: Inbox, policy: DeliveryPolicy, position: int) -> None:
@@ -35,6 +37,7 @@ class Backlog:
         self._in_rounds = policy.deliver != "changes"
         self._through = position  # what has been put into the inbox
         self._head = store.head
+        self.behind_since_s = current_time() if self.is_behind else math.inf
         self._letters: list[DeadLetter] = []  # to be stored before the cursor may pass them
 
     @property
@@ -59,6 +62,8 @@ class Backlog:
         if has_room and self._through == first - 1:
             self._inbox.put(batch, size, now_s)
             self._through = self._head
+        else:
+            self.behind_since_s = min(self.behind_since_s, now_s)
 
     async def fill(self) -> None:
         """Read the next changes into the inbox. To be called when it is empty and nothing is being written.
@@ -73,6 +78,8 @@ class Backlog:
         self._head = max(self._head, found.last)
         self.position = found.first - 1
         self._inbox.put(found.changes, payload_bytes(found.changes), current_time())
+        if not self.is_behind:
+            self.behind_since_s = math.inf
         self.settled(0, is_idle=not self._inbox.count)  # perhaps the sink wants none of it
 
     def settled(self, count: int, *, is_idle: bool, letters: Sequence[DeadLetter] = ()) -> None:

@@ -165,6 +165,8 @@ class Lane:
         since_s = self._inbox.since_s()
         if self._in_flight:
             since_s = min(since_s, self._inbox.taken_since_s)
+        if self._backlog is not None:
+            since_s = min(since_s, self._backlog.behind_since_s)
         return SinkStatistics(
             name=self.name,
             state=self._state(),

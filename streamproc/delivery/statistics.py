@@ -26,6 +26,6 @@ class SinkStatistics(Struct, frozen=True, kw_only=True):
     writes: int  # calls of `write`
     failed: int  # those that neither returned nor rejected: not available, timed out or a bug
     retried: int  # those that repeated a failed one
-    oldest_pending_s: float  # seconds since the oldest pending change came; 0 without any
+    oldest_pending_s: float  # seconds since the oldest pending change came, or was left in the journal; 0 without any
     lag: int = 0  # with a store: changes in the journal that the sink has not settled, pending ones included
     missing: int = 0  # with a store: changes that were no longer kept when the sink came to them

@@ -21,7 +21,7 @@ class Asking:
     """The ability to ask for a result; nobody does here."""
 
     async def resync(self, run_id: str, thread_id: str | None) -> Any:
-        raise NotImplementedError
+        raise AssertionError
 
 
 class AskingSource(ScriptedSource, Asking):

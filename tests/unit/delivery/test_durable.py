@@ -225,6 +225,26 @@ async def test_a_sink_that_lags_holds_nobody_up() -> None:
 
 
 @virtual
+async def test_lag_in_seconds() -> None:
+    """From when changes began to be left in the journal, until the last of them was taken out of it."""
+    store, seen = MemoryStore(), []
+    policy = DeliveryPolicy(inbox_max=2, batch_max=2)
+    async with delivering(store, (Scripted(10.0, 1.0, 1.0), policy)) as (journal, fanout):
+        for change in deltas(6):
+            journal.offer([change])
+            await anyio.sleep(1)
+        for wait_s in (2, 2.5, 2):
+            seen.append((of(fanout).lag, round(of(fanout).oldest_pending_s)))
+            await anyio.sleep(wait_s)
+        seen.append((of(fanout).lag, round(of(fanout).oldest_pending_s)))
+
+    assert [lag for lag, _ in seen] == sorted((lag for lag, _ in seen), reverse=True)
+    assert seen[0] == (6, 6)
+    assert seen[1] == (6, 8)
+    assert seen[-1] == (0, 0)
+
+
+@virtual
 async def test_a_sink_that_is_closed_leaves_the_rest_to_the_next_start() -> None:
     """Nothing of it is dropped."""
     store = MemoryStore()
