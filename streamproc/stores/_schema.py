@@ -165,6 +165,7 @@ def open_reading(path: Path) -> Generator[sqlite3.Connection]:
     """
     with store_errors(path, "opened"):
         os.stat(path)
+        _refuse_folder(path)
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
     with closing(connection):
         with store_errors(path, "opened"):
@@ -174,6 +175,11 @@ def open_reading(path: Path) -> Generator[sqlite3.Connection]:
         yield connection
 
 
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():  # SQLite would call it an error of the disk
+        raise StoreError(f"store {path} cannot be opened: it is a folder")
+
+
 def inspect(path: Path) -> None:
     """Make sure that a path is free, or holds a store that we may write; changes nothing.
 
@@ -181,6 +187,7 @@ def inspect(path: Path) -> None:
         StoreError: the file is another program's, a newer version's, or no database.
     """
     with store_errors(path, "opened"):
+        _refuse_folder(path)
         if not path.exists() or not path.stat().st_size:
             return
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:

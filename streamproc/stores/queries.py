@@ -36,9 +36,13 @@ def open_store(path: str | PathLike[str]) -> Generator[sqlite3.Connection]:
     Raises:
         StoreError: there is no such file, it is no store, or it cannot be read; also inside the block.
     """
-    with store_errors(Path(path), "read"), open_reading(Path(path)) as connection:
+    with open_reading(Path(path)) as connection:
         connection.row_factory = sqlite3.Row
-        yield connection
+        try:
+            yield connection
+        except sqlite3.Error:  # and no other: a pipe that the block writes to may break, too
+            with store_errors(Path(path), "read"):
+                raise
 
 
 def find(

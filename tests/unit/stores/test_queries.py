@@ -175,3 +175,23 @@ def test_each_table_and_column_is_documented(name: str) -> None:
 
     assert name in tables
     assert [column for column in columns if f"`{column}`" not in tables and column != "one"] == []
+
+
+@pytest.mark.asyncio
+async def test_only_errors_of_the_database_are_those_of_the_store(tmp_path: Path) -> None:
+    """A pipe that the reader writes to may break while the store is open; that is another matter."""
+    path = await filled(tmp_path / "runs.db")
+
+    def read(error: Exception) -> None:
+        with queries.open_store(path):
+            raise error
+
+    with pytest.raises(BrokenPipeError):
+        read(BrokenPipeError())
+    with pytest.raises(StoreError, match="cannot be read: gone"):
+        read(sqlite3.OperationalError("gone"))
+
+
+def test_a_folder_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="it is a folder"), queries.open_store(tmp_path):
+        pass
