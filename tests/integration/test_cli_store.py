@@ -204,7 +204,8 @@ def test_interrupted_replay_keeps_what_came(tmp_path: Path, cli: Cli) -> None:
     assert child.stdout is not None
     child.stdin.write(sse(run("created"), step("created")))
     child.stdin.flush()
-    child.stdout.readline()
+    for _ in range(2):  # both changes are out, and what is waited for is more input
+        child.stdout.readline()
     child.send_signal(signal.SIGINT)
     _, err = child.communicate()
     (kept,) = cli("steps", db).lines
