@@ -3,8 +3,9 @@
 States are keyed by object id, grouped by run, and outlive streams: the next stream of a run (after `requires_action`,
 or a reconnect) goes on where the last one stopped. No IO, no clock, no logging; what is odd is counted and reported.
 
-There are two paths. `apply` takes any event, see turn.py. `apply_fragments` takes the commonest one, a text fragment
-for a place that is already growing, and does exactly what `apply` would do, in a fraction of the time.
+There are two paths. `apply` takes any event, see turn.py. `apply_fragments` (of payloads that are canonical) and `grow`
+(of translated ones) take the commonest one, a text fragment for a place that is already growing, and do exactly what
+`apply` would do, in a fraction of the time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,9 +17,10 @@ from streamproc.core.body import Kind
 from streamproc.core.change import NO_NOTE, Change, Note
 from streamproc.core.context import StreamContext
 from streamproc.core.events import STEP_DELTA, Event, snapshot_event
-from streamproc.core.fragments import FragmentDecoder, FragmentError
+from streamproc.core.fragments import ENTRIES, FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
 from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around
+from streamproc.core.spot import Spot
 from streamproc.core.stored import StoredObject
 from streamproc.core.table import States, Table
 from streamproc.core.turn import TRUNCATED, Turn
@@ -230,6 +232,41 @@ class Reducer:
                 context.seq, places.last, places.object_id = seq, place, body.id
         return None
 
+    def grow(self, spot: Spot, text: str, context: StreamContext) -> Change | None:
+        """Merge one text fragment of a translated stream, as `apply` would merge `spot.delta(text)`.
+
+        Returns None, and changes nothing, when the general rules must see it.
+        """
+        if context.done or not text:
+            return None
+        place = spot.place
+        if place is None:
+            place = self._find(spot, context)
+            if place is None:
+                return None
+        record = place.record
+        buffer = place.buffer() if place.touched == record.touched else place.text(context.owner)
+        size = record.size + len(text)
+        if buffer is None or size > self._max_size:
+            spot.place = None
+            return None
+        revision = record.revision + 1
+        buffer.append(text, revision)
+        record.revision, record.size = revision, size
+        seq = context.seq = context.seq + 1
+        return Change(
+            context.origin, seq, spot.event, record.body, revision, None, encode_text(text), NO_NOTE, place.around
+        )
+
+    def _find(self, spot: Spot, context: StreamContext) -> Place | None:
+        """Where a spot is in the states, if there is a text that grows."""
+        record = (self._steps if spot.event is STEP_DELTA else self._messages).get(spot.id)
+        buffer = None if record is None else growing_text(record, context.owner, spot.index, spot.path)
+        if record is None or buffer is None:
+            return None
+        place = spot.place = Place(record, buffer, spot.index, spot.path, spot.around)
+        return place
+
     def _learn(self, places: Places, decode: FragmentDecoder, payload: bytes, context: StreamContext) -> Place | None:
         """The place a fragment belongs to, if it is a known one; how its payloads look is learned."""
         try:
@@ -238,13 +275,15 @@ class Reducer:
             return None
         record = (self._steps if places.event is STEP_DELTA else self._messages).get(fragment.id)
         entry = fragment.entry
-        buffer = None if record is None else growing_text(record, context.owner, entry.index, type(entry))
+        path = ENTRIES[type(entry)]
+        buffer = None if record is None else growing_text(record, context.owner, entry.index, path)
         around = None if buffer is None else learn_around(payload, fragment, decode)
         if record is None or buffer is None or around is None:
             return None
-        place = Place(record, buffer, entry.index, type(entry), around)
+        place = Place(record, buffer, entry.index, path, around)
         places.add(place)
         return place
 
 
+encode_text: Final = msgspec.json.Encoder().encode
 _NO_START: Final = b"\xff"  # nothing in UTF-8 starts like this
