@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -98,7 +98,7 @@ Examples:
 def replay(
     *files: Annotated[str, Parameter(show_default=False)],
     output: Annotated[Output, Parameter(name=["--output", "-o"])] = "steps",
-    dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "assistants",
+    dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "auto",
     store: Annotated[str | None, Parameter(show_default=False)] = None,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
@@ -111,7 +111,7 @@ def replay(
     output
         What to print.
     dialect
-        The wire format of the streams.
+        The wire format of the streams; found out from the first event of each unless given.
     store
         Keep every change, and the states, in this SQLite file; it is made if it is not there.
     json
@@ -125,12 +125,7 @@ def replay(
     from streamproc.core.dialect import dialect_factory
 
     dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
-    names = ["-" if name == _DASH else name for name in files]
-    if not names:
-        if is_terminal(sys.stdin):
-            raise ConfigError("name a file, or pipe a stream in: curl -sN ... | streamproc replay")
-        names = ["-"]
-    sources = expand(names)
+    sources = expand(_input_names(files))
     people = is_terminal(sys.stdout)
     printer = Printer(output, stdout(), escape=people, show_table=show_states if people and not json else None)
     sizes = [source.size for source in sources]
@@ -146,6 +141,74 @@ def replay(
 
     with logs_as_notes(), keeping(store) as keeper:
         return replay(sources, dialect, printer, progress, keeper)
+
+
+def _input_names(files: Sequence[str]) -> list[str]:
+    """What to read; nothing named is standard input.
+
+    Raises:
+        ConfigError: that is a terminal.
+    """
+    if not files and is_terminal(sys.stdin):
+        raise ConfigError("name a file, or pipe a stream in: curl -sN ... | streamproc replay")
+    return ["-" if name == _DASH else name for name in files] or ["-"]
+
+
+_CONVERT_EPILOGUE: Final = """\
+Examples:
+  streamproc convert responses.sse > assistants.sse
+      for a client that reads Assistants streams only
+  curl -sN ... | streamproc convert | my-client
+      a live stream: each event is written when it came
+  streamproc convert --store runs.db --run run_abc
+      a run that a store keeps, told by its last states
+
+Several files are one stream, as in replay. A stream that broke off is written
+without an end, so that its reader knows.
+
+Exit codes:
+  0    ok
+  1    a run failed, the server sent an error, a stream was truncated, or a
+       payload could not be decoded; what could be converted is written
+  2    bad usage
+  130  interrupted"""
+
+
+@app.command(usage="Usage: streamproc convert [FILE...|-] [OPTIONS]", help_epilogue=_CONVERT_EPILOGUE)
+def convert(
+    *files: Annotated[str, Parameter(show_default=False)],
+    to: Literal["assistants"] = "assistants",
+    dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "auto",
+    store: Annotated[str | None, Parameter(show_default=False)] = None,
+    run: Annotated[str | None, Parameter(show_default=False)] = None,
+) -> int:
+    """Write runs out again as the stream of another protocol.
+
+    Parameters
+    ----------
+    files
+        Files or quoted patterns, in the order of their streams; - or nothing at all is standard input.
+    to
+        The protocol to write.
+    dialect
+        The wire format of the input; found out from its first event unless given.
+    store
+        Take a run from this store instead of files.
+    run
+        The id of that run.
+    """
+    from streamproc.cli.convert import convert, convert_stored
+    from streamproc.cli.inputs import expand
+    from streamproc.cli.progress import ProgressBar
+    from streamproc.core.dialect import dialect_factory
+
+    if (store is None) != (run is None) or (store is not None and files):
+        raise ConfigError("name files, or --store and --run")
+    if store is not None and run is not None:
+        return convert_stored(store, run, stdout())
+    dialect_factory(dialect.replace(_DASH, "-"))
+    sources = expand(_input_names(files))
+    return convert(sources, dialect, stdout(), ProgressBar(None, enabled=not is_terminal(sys.stdout)))
 
 
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)

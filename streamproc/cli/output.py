@@ -14,7 +14,7 @@ from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 from streamproc.model.wire import WireObject, to_wire
 
-__all__ = ["Output", "Printer", "States", "TablePrinter", "states"]
+__all__ = ["Consumer", "Output", "Printer", "States", "TablePrinter", "states"]
 
 Output: TypeAlias = Literal["steps", "changes", "messages", "runs", "summary"]
 
@@ -34,6 +34,19 @@ class States(Protocol):
     def messages(self) -> Mapping[str, Message]: ...
 
     def note(self, kind: Kind, id: str) -> Note: ...
+
+
+class Consumer(Protocol):
+    """What `replay` hands on to: changes at once, states when their table is done, counts when an input was read."""
+
+    @property
+    def needs_states(self) -> bool: ...
+
+    def changes(self, changes: Iterable[Change]) -> None: ...
+
+    def table(self, found: States, names: list[str]) -> None: ...
+
+    def input(self, tally: Tally) -> None: ...
 
 
 TablePrinter: TypeAlias = Callable[[Kind, States, list[str]], None]
