@@ -3,92 +3,23 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
 
 import pytest
-from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
-from genai_prices.types import (
-    ClauseEquals,
-    ClauseStartsWith,
-    ConditionalPrice,
-    ModelInfo,
-    ModelPrice,
-    Provider,
-    StartDateConstraint,
-    Tier,
-    TieredPrices,
-)
 
 import streamproc.cost
 from streamproc import Run, RunStep, Usage
 from streamproc.cost import Price, Prices, cost_report
 from streamproc.errors import ConfigError
 from streamproc.model.run_step import TokenDetails
+from tests.prices import CHANGED, round_prices
 
-CHANGED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 BEFORE, AFTER = CHANGED.timestamp() - 1, CHANGED.timestamp()
-
-
-def listed(name: str, prices: Any) -> ModelInfo:
-    return ModelInfo(id=name, match=ClauseEquals(equals=name), prices=prices)
-
-
-def dollars(**per_million: int) -> ModelPrice:
-    return ModelPrice(**{name: Decimal(rate) for name, rate in per_million.items()})
-
-
-PLAIN: Final = dollars(input_mtok=1_000_000, output_mtok=10_000_000)
-TABLE: Final = Provider(
-    id="acme",
-    name="Acme",
-    api_pattern="https://acme",
-    model_match=ClauseStartsWith(starts_with="acme-"),
-    models=[
-        listed("acme-plain", PLAIN),
-        listed("acme-free", dollars(input_mtok=0, output_mtok=0)),
-        listed("acme-hours", dollars(audio_hours=3)),
-        listed("acme-input", dollars(input_mtok=1_000_000)),
-        listed(
-            "acme-parts",
-            ModelPrice(
-                input_mtok=Decimal(1_000_000),
-                cache_read_mtok=Decimal(100_000),
-                cache_write_mtok=Decimal(2_000_000),
-                output_mtok=Decimal(10_000_000),
-                output_reasoning_mtok=Decimal(20_000_000),
-            ),
-        ),
-        listed(
-            "acme-tiers",
-            ModelPrice(
-                input_mtok=TieredPrices(base=Decimal(1_000_000), tiers=[Tier(start=10, price=Decimal(5_000_000))]),
-                output_mtok=Decimal(0),
-            ),
-        ),
-        listed(
-            "acme-dearer",
-            [
-                ConditionalPrice(prices=PLAIN),
-                ConditionalPrice(
-                    StartDateConstraint(CHANGED.date()), prices=dollars(input_mtok=2_000_000, output_mtok=0)
-                ),
-            ],
-        ),
-    ],
-)
-OTHER: Final = Provider(
-    id="reseller",
-    name="Reseller",
-    api_pattern="https://reseller",
-    models=[listed("acme-plain", dollars(input_mtok=3_000_000, output_mtok=0))],
-)
 
 
 @pytest.fixture(autouse=True)
 def table() -> Iterator[None]:
-    set_custom_snapshot(DataSnapshot(providers=[TABLE, OTHER], from_auto_update=False))
-    yield
-    set_custom_snapshot(None)
+    with round_prices():
+        yield
 
 
 def spent(prompt: int, completion: int, **details: int) -> Usage:
