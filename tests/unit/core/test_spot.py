@@ -1,0 +1,236 @@
+"""Spots: where the text of a translated stream goes, and that the fast way there gives what the general one does."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import pytest
+
+from streamproc import Change, Event, Limits, Reducer, StreamProcessor
+from streamproc.core.change import encode_change
+from streamproc.core.context import StreamContext
+from streamproc.core.events import DONE
+from streamproc.core.patch import Patch
+from streamproc.core.spot import Spot
+from streamproc.core.sse import Frame
+from tests.streams import message, run, step
+
+FUNCTION = ("function", "function", "arguments")
+TEXTS = ["a", "", 'é"\\\n', "\u2028", "🙂" * 3]
+
+
+@pytest.mark.parametrize("id", ["msg_1", 'a"b', "\\", "é\n"])
+def test_delta_of_a_message(id: str) -> None:
+    """It is the canonical event, whatever the id holds."""
+    made = Spot.message_text(id, 2).delta('"x"')
+    expected = {
+        "id": id,
+        "object": "thread.message.delta",
+        "delta": {"content": [{"index": 2, "type": "text", "text": {"value": '"x"'}}]},
+    }
+
+    assert made.name == "thread.message.delta"
+    assert made.data == expected
+    assert json.loads(made.raw) == expected
+
+
+def test_delta_of_a_tool_call() -> None:
+    """The path says which text of which type of call it is."""
+    made = Spot.tool_text("step_1", 1, ("custom", "function", "arguments")).delta("x")
+
+    assert made.name == "thread.run.step.delta"
+    assert made.data["delta"]["step_details"] == {
+        "type": "tool_calls",
+        "tool_calls": [{"index": 1, "type": "custom", "function": {"arguments": "x"}}],
+    }
+
+
+class Table:
+    """A reducer with an open step and message, and a context."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.reducer = Reducer(limits)
+        self.context = StreamContext.named("s")
+        call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}
+        block = {"type": "text", "text": {"value": "", "annotations": []}}
+        for made in (run("created"), step("created", "step_1", call), message("created", "msg_1", block)):
+            self.reducer.apply(made, self.context)
+
+    def fast(self, spot: Spot, text: str) -> list[Change]:
+        change = self.reducer.grow(spot, text, self.context)
+        return self.general(spot, text) if change is None else [change]
+
+    def general(self, spot: Spot, text: str) -> list[Change]:
+        return self.reducer.apply(spot.delta(text), self.context)
+
+
+def the_spots() -> tuple[Spot, Spot]:
+    return Spot.message_text("msg_1", 0), Spot.tool_text("step_1", 0, FUNCTION)
+
+
+def test_same_changes_by_either_way() -> None:
+    """Payloads, revisions and states, with the texts of two objects in turn and snapshots between them."""
+    fast, general = Table(), Table()
+    one, two = the_spots()
+    taken = 0
+    for text in TEXTS * 3:
+        for spot in (one, two):
+            taken += fast.reducer._find(spot, fast.context) is not None
+            expected = [(encode_change(change), change.raw, change.delta) for change in general.general(spot, text)]
+            assert [(encode_change(change), change.raw, change.delta) for change in fast.fast(spot, text)] == expected
+        update = Event("thread.run.step.in_progress", Patch(id="step_1", members={"metadata": {"n": text}}))
+        for table in (fast, general):
+            table.reducer.apply(update, table.context)
+
+    assert taken > len(TEXTS)
+    assert fast.reducer.steps == general.reducer.steps
+    assert fast.reducer.messages == general.reducer.messages
+
+
+def test_known_spot_is_taken_at_once() -> None:
+    """After its first fragment a spot needs no look at the object."""
+    table = Table()
+    spot, _ = the_spots()
+    table.general(spot, "a")
+
+    assert table.reducer.grow(spot, "b", table.context) is not None
+    place = spot.place
+    assert place is not None
+    assert table.reducer.grow(spot, "c", table.context) is not None
+    assert spot.place is place
+
+
+def test_unknown_object_is_left_to_the_rules() -> None:
+    """Nothing is changed."""
+    table = Table()
+
+    assert table.reducer.grow(Spot.message_text("msg_2", 0), "a", table.context) is None
+    assert table.context.seq == 3
+
+
+def test_ended_object_is_left_to_the_rules() -> None:
+    """They say that it is late; also when the spot was known before."""
+    table = Table()
+    spot, _ = the_spots()
+    table.general(spot, "a")
+    table.fast(spot, "b")
+    table.reducer.apply(
+        Event("thread.message.completed", Patch(id="msg_1", members={"status": "completed"})), table.context
+    )
+
+    assert table.reducer.grow(spot, "c", table.context) is None
+    assert spot.place is None
+    assert table.fast(spot, "c")[0].kind == "anomaly"
+
+
+def test_after_the_end_of_the_stream() -> None:
+    """They say that it was reopened."""
+    table = Table()
+    spot, _ = the_spots()
+    table.general(spot, "a")
+    table.reducer.apply(Event(DONE), table.context)
+
+    assert table.reducer.grow(spot, "c", table.context) is None
+    assert table.general(spot, "c")[0].kind == "anomaly"
+
+
+def test_more_than_an_object_may_hold() -> None:
+    """They refuse it and count it."""
+    table = Table(Limits(max_object_bytes=40))
+    spot, _ = the_spots()
+    table.general(spot, "a" * 10)
+
+    assert table.reducer.grow(spot, "b" * 100, table.context) is None
+    assert [change.kind for change in table.fast(spot, "b" * 100)] == ["anomaly"]
+
+
+# --- in a processor ---------------------------------------------------------------------------------------------------
+
+
+class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    t: str
+
+
+_decode = msgspec.json.Decoder(Text).decode
+
+
+class Words:
+    """A wire of texts for one message; `{"end": true}` ends it."""
+
+    cursor: str | None = None
+
+    def __init__(self) -> None:
+        self._spot = Spot.message_text("msg_1", 0)
+        self._has_begun = False
+        self.read = 0
+
+    @property
+    def texts(self) -> Mapping[str | None, object]:
+        return {None: self._read, "word": self._read}
+
+    def _read(self, payload: bytes) -> tuple[Spot, str] | None:
+        if not self._has_begun:
+            return None
+        try:
+            text = _decode(payload).t
+        except msgspec.MsgspecError:
+            return None
+        self.read += 1
+        return self._spot, text
+
+    def decode(self, frame: Frame) -> Sequence[Event]:
+        if found := self._read(frame.data):
+            return [found[0].delta(found[1])]
+        return [*self._slowly(frame)]
+
+    def _slowly(self, frame: Frame) -> Iterator[Event]:
+        if not self._has_begun:
+            self._has_begun = True
+            yield Event("thread.message.created", Patch(id="msg_1", members={"status": "in_progress", "content": []}))
+            yield from self.decode(frame)
+        else:
+            yield Event("thread.message.completed", Patch(id="msg_1", members={"status": "completed"}))
+
+    def finish(self) -> Sequence[Event]:
+        return ()
+
+
+class Plain:
+    """The same without its fast path."""
+
+    cursor: str | None = None
+
+    def __init__(self) -> None:
+        words = Words()
+        self.decode, self.finish = words.decode, words.finish
+
+
+STREAM = "".join(
+    f"{'event: word' if n % 3 else ':'}\ndata: {json.dumps({'t': text})}\n\n" for n, text in enumerate(TEXTS * 4)
+)
+UNNAMED = "".join(f"data: {json.dumps({'t': text})}\n\n" for text in TEXTS * 4)
+END = 'data: {"end": true}\n\n'
+
+
+@pytest.mark.parametrize("stream", [STREAM, UNNAMED, STREAM + END, UNNAMED + END + UNNAMED])
+@pytest.mark.parametrize("size", [1, 7, 64, 4096])
+def test_processor_with_and_without_readers(stream: str, size: int) -> None:
+    """The same changes, however the stream is cut; events with a name and without."""
+    data = stream.encode()
+    chunks = [data[at : at + size] for at in range(0, len(data), size)]
+    fast, plain = StreamProcessor(Words), StreamProcessor(Plain)
+    changes = [encode_change(change) for chunk in chunks for change in fast.feed(chunk)]
+
+    assert changes == [encode_change(change) for chunk in chunks for change in plain.feed(chunk)]
+    assert fast.messages == plain.messages
+
+
+def test_readers_are_used() -> None:
+    """What they read does not become frames and events."""
+    words = Words()
+    proc = StreamProcessor(words)
+    changes = proc.feed(UNNAMED.encode())
+
+    assert words.read == len(TEXTS * 4)
+    assert changes[-1].around is not None
+    assert changes[-1].state.text == "".join(TEXTS * 4)
