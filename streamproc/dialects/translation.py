@@ -110,7 +110,9 @@ class Translation:
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
-    def open_message(self, step_id: str, message_id: str, **extras: Any) -> list[Event]:
+    def open_message(
+        self, step_id: str, message_id: str, content: Sequence[Any] = (), **extras: Any
+    ) -> list[Event]:
         """A message appears, and the step that creates it; if they are known already they stay as they are."""
         details = {"type": "message_creation", "message_creation": {"message_id": message_id}}
         defaults: dict[str, Any] = {
@@ -119,7 +121,7 @@ class Translation:
             "assistant_id": self.assistant_id,
             "status": "in_progress",
             "role": "assistant",
-            "content": [],
+            "content": content,
             "attachments": [],
             **dict.fromkeys(_MESSAGE_NULLS),
             "metadata": {},
