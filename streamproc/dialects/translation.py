@@ -90,7 +90,7 @@ class Translation:
 
     def open_run(self, status: str, **members: Any) -> Event:
         """The run appears, or goes on if it is known; `members` as in the protocol."""
-        defaults = {
+        defaults: dict[str, Any] = {
             "assistant_id": self.assistant_id,
             "thread_id": self.thread_id,
             **dict.fromkeys(_RUN_NULLS),
@@ -110,9 +110,7 @@ class Translation:
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
-    def open_message(
-        self, step_id: str, message_id: str, content: Sequence[Any] = (), **extras: Any
-    ) -> list[Event]:
+    def open_message(self, step_id: str, message_id: str, content: Sequence[Any] = (), **extras: Any) -> list[Event]:
         """A message appears, and the step that creates it; if they are known already they stay as they are."""
         details = {"type": "message_creation", "message_creation": {"message_id": message_id}}
         defaults: dict[str, Any] = {

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from streamproc.core.spot import Spot
-from streamproc.dialects.responses.numbers import SequenceNumbers
+from streamproc.dialects.responses.numbers import NO_NUMBER, SequenceNumbers
 
 __all__ = ["DELTAS", "Texts", "decode_delta", "text_reader"]
 
@@ -19,7 +19,7 @@ class _Delta(Struct, tag_field="type", gc=False):
     output_index: int
     delta: str
     content_index: int = 0
-    sequence_number: int | None = None
+    sequence_number: int = NO_NUMBER
 
 
 class _Text(_Delta, tag="response.output_text.delta"):
@@ -53,8 +53,11 @@ Texts: TypeAlias = dict[tuple[type[_Delta], int, int], Spot]
 
 
 def text_reader(texts: Texts, numbers: SequenceNumbers) -> Callable[[bytes], tuple[Spot, str] | None]:
-    """Make the reader for the texts of one response; both arguments may change while it is used."""
-    find, advance, decode, errors = texts.get, numbers.advance, decode_delta, _ERRORS
+    """Make the reader for the texts of a stream; both arguments change while it is used.
+
+    It takes a fragment only where its number goes up, or has none, so that there is nothing to decide about it.
+    """
+    find, decode, errors = texts.get, decode_delta, _ERRORS
 
     def read(payload: bytes) -> tuple[Spot, str] | None:
         try:
@@ -62,7 +65,12 @@ def text_reader(texts: Texts, numbers: SequenceNumbers) -> Callable[[bytes], tup
         except errors:
             return None
         spot = find((type(delta), delta.output_index, delta.content_index))
-        if spot is None or not advance(delta.sequence_number):
+        if spot is None:
+            return None
+        number = delta.sequence_number
+        if number > numbers.last:
+            numbers.last = number
+        elif number != NO_NUMBER:
             return None
         return spot, delta.delta
 

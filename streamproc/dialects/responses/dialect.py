@@ -70,7 +70,7 @@ class ResponsesDialect:
     def cursor(self) -> str | None:
         """Response id and sequence number, of a response that runs in the background; others cannot be resumed."""
         response, number = self._response, self._numbers.last
-        if response is None or not response.is_background or not response.native_id or number is None:
+        if response is None or not response.is_background or not response.native_id or number < 0:
             return None
         return f"{response.native_id}/{number}"
 
@@ -81,6 +81,7 @@ class ResponsesDialect:
     def resume(self) -> None:
         """The same response goes on over another connection, perhaps a little before its cursor."""
         self._numbers.resume()
+        self._texts.clear()  # what comes next has to be looked at
 
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of a frame; never raises."""
@@ -100,8 +101,7 @@ class ResponsesDialect:
         handle = EVENTS.get(name)
         if handle is None:
             return (anomaly("unknown_event", name, payload, "not in the vocabulary"),)
-        begins = name in _BEGINNINGS and self._is_another(name, data)
-        if begins:
+        if name in _BEGINNINGS and self._is_another(name, data):
             self._numbers.restart()
             self._texts.clear()
             self._response = self._error = None

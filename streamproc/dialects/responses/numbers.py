@@ -5,64 +5,52 @@ known already is dropped. Some servers send the same number always, or go back w
 no longer trusted on that stream, and nothing is dropped.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
-__all__ = ["SequenceNumbers"]
+__all__ = ["NO_NUMBER", "SequenceNumbers"]
+
+NO_NUMBER: Final = -1
 
 
 class SequenceNumbers:
     """The numbers of one response after the other.
 
     Attributes:
-        last: the newest one of this response; None before the first.
-        trusted: whether they only went up so far, reconnects apart.
-        out_of_order: how many did not, without a reconnect, of all responses.
+        last: the highest one of this response, NO_NUMBER before the first; whoever reads fast raises it.
+        out_of_order: how many did not go up, without a reconnect, of all responses.
     """
 
+    __slots__ = ("_is_resumed", "_is_trusted", "last", "out_of_order")
+
     def __init__(self) -> None:
-        self.last: int | None = None
-        self.trusted = True
         self.out_of_order = 0
-        self._resumed = False
+        self.restart()
 
     def restart(self) -> None:
         """The next events are those of another response."""
-        self.last = None
-        self.trusted = True
-        self._resumed = False
+        self.last = NO_NUMBER
+        self._is_trusted = True
+        self._is_resumed = False
 
     def resume(self) -> None:
         """The next events come over another connection and may overlap with those before it."""
-        self._resumed = True
+        self._is_resumed = True
 
     def note(self, number: object) -> Literal["new", "overlap", "distrusted", "repeat"]:
         """Take the number of an event; "distrusted" for the first that is out of order, "repeat" for later ones.
 
         Only "overlap" says that the event is known.
         """
-        if type(number) is not int:
+        if type(number) is not int or number < 0:
             return "new"
-        if self.last is None or number > self.last:
+        if number > self.last:
             self.last = number
-            self._resumed = False
+            self._is_resumed = False
             return "new"
-        if self.trusted and self._resumed:
+        if self._is_trusted and self._is_resumed:
             return "overlap"
         self.out_of_order += 1
-        if not self.trusted:
+        if not self._is_trusted:
             return "repeat"
-        self.trusted = False
+        self._is_trusted = False
         return "distrusted"
-
-    def advance(self, number: int | None) -> bool:
-        """The same for the commonest event; False, and no change, when `note` has to look at it."""
-        if number is not None:
-            last = self.last
-            if last is None or number > last:
-                self.last = number
-                self._resumed = False
-            elif self.trusted:
-                return False
-            else:
-                self.out_of_order += 1
-        return True

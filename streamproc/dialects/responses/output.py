@@ -5,7 +5,7 @@ An item is opened by `response.output_item.added`, or by whatever is the first t
 and was not seen to end, ends then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from streamproc.core.anomalies import Anomaly, AnomalyKind
@@ -25,7 +25,7 @@ from streamproc.dialects.responses.items import (
     text_path,
     tool_call,
 )
-from streamproc.dialects.responses.parts import annotation, content, content_delta, has_text, part, without_images
+from streamproc.dialects.responses.parts import annotation, content, content_delta, has_text, without_images
 from streamproc.dialects.responses.slots import Slot, Slots, is_index
 from streamproc.dialects.responses.thoughts import Thoughts
 from streamproc.dialects.translation import Translation, unique_id

@@ -13,7 +13,9 @@ from streamproc.core.events import MESSAGE_DELTA, Event
 
 __all__ = ["annotation", "content", "content_delta", "has_text", "part", "without_images"]
 
+_DATA: Final = "data:"  # a URL that holds its data: the type, then
 _BASE64: Final = ";base64,"
+_MAX_HEAD: Final = 200
 _IMAGES: Final = frozenset({"b64_json", "image_b64", "partial_image_b64"})  # members that hold nothing but base64
 
 
@@ -75,8 +77,10 @@ def _shortened(name: str, value: Any) -> Any:
         return without_images(value) if isinstance(value, (dict, list)) else value
     if name in _IMAGES:
         return {"length": len(value)}
-    head, found, data = value[:100].partition(_BASE64) if value.startswith("data:") else ("", "", "")
-    return {"type": head.removeprefix("data:"), "length": len(value) - len(head) - len(found)} if found else value
+    start = value.find(_BASE64, 0, _MAX_HEAD) if value.startswith(_DATA) else -1
+    if start < 0:
+        return value
+    return {"type": value[len(_DATA) : start], "length": len(value) - start - len(_BASE64)}
 
 
 def _text(native: Mapping[str, Any], name: str) -> str:

@@ -116,7 +116,8 @@ class Slots:
         return [(item, found.get(number)) for number, item in enumerate(given)]
 
     def _at_its_place(self, number: int, item: Item) -> Slot | None:
-        return self._by_place.get((number, id)) if isinstance(id := item.get("id"), str) else None
+        id = item.get("id")
+        return self._by_place.get((number, id)) if isinstance(id, str) else None
 
     def _by_its_ids(self, _: int, item: Item) -> Slot | None:
         id = item.get("id")
