@@ -48,15 +48,23 @@ class ResponsesDialect:
     """
 
     def __init__(
-        self, *, run_id: str = "", thread_id: str = "", assistant_id: str = "", rules: Rules | None = None
+        self,
+        *,
+        run_id: str = "",
+        thread_id: str = "",
+        assistant_id: str = "",
+        response_id: str = "",
+        rules: Rules | None = None,
     ) -> None:
         """
         Args:
             run_id: a run that spans several responses, on this stream or others; it requires action while calls wait.
             thread_id: for responses that belong to no conversation.
             assistant_id: of the run; the agent's name or the model by default.
+            response_id: the response that the stream goes on with, if its beginning was read by another instance.
             rules: what else a caller may decide.
         """
+        self._continued = response_id
         self._given = run_id, thread_id, assistant_id
         self._rules = rules or Rules()
         self._numbers = SequenceNumbers()
@@ -209,6 +217,9 @@ class ResponsesDialect:
         return [translation.open_run(status, **members)]
 
     def _provisional(self, event: Payload) -> list[Event]:
+        if id := self._continued:
+            self._continued = ""
+            return self._begin({"id": id, "background": True}, "in_progress")
         item = event.get("item")
         ids = (event.get("item_id"), *((item.get("id"), item.get("call_id")) if isinstance(item, dict) else ()))
         first = next((id for id in ids if isinstance(id, str) and id), "")

@@ -246,13 +246,13 @@ class Output:
             slot.blocks.update(range(len(blocks)))
             return slot, translation.open_message(slot.id, slot.id, blocks, **extras)
         slot.has_text = bool(argument_text(item))
-        return slot, translation.open_tools(slot.id, [tool_call(item, slot.call_id or slot.id)], **extras)
+        return slot, translation.open_tools(slot.id, [tool_call(item, slot.call)], **extras)
 
     def _finish(self, slot: Slot, item: Item, how: str) -> list[Event]:
         """The item is complete; `how` it ended, which is its status or follows from that of the response."""
         slot.is_done = True
         self._close_texts(slot)
-        self._slots.learn(slot, "", call_id({**item, "id": None}))
+        self._slots.learn(slot, "", call_id(item))
         match slot.category:
             case "reasoning":
                 self._thoughts.end(slot, item)
@@ -281,7 +281,7 @@ class Output:
 
     def _finish_tools(self, slot: Slot, item: Item, how: str) -> list[Event]:
         translation, members = self._translation, self._members(slot, item)
-        call = tool_call(item, slot.call_id or slot.id)
+        call = tool_call(item, slot.call)
         if argument_text(item) or not slot.has_grown:
             members["step_details"] = {"type": "tool_calls", "tool_calls": [call]}
         if how == "incomplete":
@@ -296,7 +296,7 @@ class Output:
         wait = translation.await_approval if slot.awaits == "approval" else translation.await_outputs
         events = wait(slot.id, **members)
         if slot.kind != "program" and translation.is_open(slot.id):
-            self.waiting[slot.call_id or slot.id] = call
+            self.waiting[slot.call] = call
         return events
 
     def _members(self, slot: Slot, item: Item) -> dict[str, Any]:
@@ -309,16 +309,16 @@ class Output:
 
     def _answer(self, item: Item) -> Event:
         """The output of a call: of one that waits for it, in whatever run, or of one here that ended without it."""
-        id, text = call_id(item), output_text(item)
-        if not isinstance(item.get("call_id"), str):
-            stem = str(item["type"]).removesuffix("_output")
-            newest = self._slots.newest(f"{stem}_call") or self._slots.newest(stem)
-            id = newest.call_id if newest is not None and not self._slots.called(id) else id
+        id, text = call_id(item) or str(item.get("id")), output_text(item)
+        stem = str(item["type"]).removesuffix("_output")
         slot = self._slots.called(id)
+        if slot is None and not call_id(item):
+            slot = self._slots.newest(f"{stem}_call") or self._slots.newest(stem)
         if slot is not None and slot.is_done and not slot.awaits:
-            entry = {"id": slot.call_id or slot.id, "function": {"output": text}}
+            entry = {"id": slot.call, "function": {"output": text}}
             details = {"type": "tool_calls", "tool_calls": [entry]}
             return Event("thread.run.step.completed", Patch(id=slot.id, members={"step_details": details}))
+        id = id if slot is None else slot.call
         self.waiting.pop(id, None)
         if item.get("status") == "failed":
             return self._translation.answer(id, text, status="failed", last_error=error_of(item))
@@ -364,8 +364,7 @@ def _is_repeat(slot: Slot, item: Item) -> bool:
         return False
     if slot.is_done and slot.native_id != (item.get("id") or ""):
         return False
-    other = item.get("call_id")
-    return slot.kind != "function_call" or not (slot.call_id and isinstance(other, str)) or slot.call_id == other
+    return slot.kind != "function_call" or not slot.call_id or call_id(item) in ("", slot.call_id)
 
 
 def _ending(item: Item, status: str) -> str:

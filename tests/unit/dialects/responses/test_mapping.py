@@ -172,8 +172,8 @@ def outcome(kind: str) -> tuple[str, str]:
         return "output of its call", ""
     proc.feed(sse(response(), done(message(text("a"), status=None) if kind == "message" else item(kind, call_id="c"))))
     if kind == "message":
-        (step,) = proc.steps.values()
-        return ("message", str(step.status)) if list(proc.messages) == [step.id] else ("", "")
+        (made,) = proc.steps.values()
+        return ("message", str(made.status)) if list(proc.messages) == [made.id] else ("", "")
     proc.feed(sse(response("completed")))
     extras = state(next(iter(proc.runs.values()))).get("extras", {})
     if not proc.steps:
