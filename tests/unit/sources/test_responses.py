@@ -1,4 +1,4 @@
-"""`ResponsesResume`, `ResponsesResync`: the addresses that they ask, what comes back, and what they do not put up with."""
+"""`ResponsesResume` and `ResponsesResync`: what they ask for, what comes back, and what they do not put up with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -182,10 +182,8 @@ async def test_request() -> None:
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "incomplete"])
 async def test_response_is_polled_until_it_ends(status: str) -> None:
     """Statuses on the way, none at all, and ones that nobody knows, mean: go on."""
-    before: list[dict[str, Any]] = [
-        *({**ENDED, "status": status} for status in ("queued", "in_progress", "thinking", None, 7, [])),
-        {"id": "resp_1"},
-    ]
+    on_the_way: list[Any] = ["queued", "in_progress", "thinking", None, 7, []]
+    before = [{"id": "resp_1"}, *({**ENDED, "status": other} for other in on_the_way)]
     async with ScriptedServer() as server:
         server.script(None, [json_response(state) for state in (*before, {**ENDED, "status": status})])
         found = await resync_of(server).resync("resp_1", None)
