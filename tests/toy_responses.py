@@ -1,7 +1,7 @@
 """A toy of the Responses protocol for tests of what is not its dialect: three kinds of events, and a cursor.
 
 It keeps the contract of cursors: `{response id}/{sequence number}` for a background response, none for any other, and
-what was seen before is dropped. So one instance has to serve all connections of a stream.
+what was seen before is dropped. So it has to be the same instance over all connections of a stream.
 """
 
 import json
@@ -43,6 +43,9 @@ class Toy:
                 return (run("completed", "resp_1"),)
             case _:
                 return (words(data["delta"]),)
+
+    def resume(self) -> None:
+        """What was seen counts on the next connection too."""
 
     def finish(self) -> Sequence[Event]:
         return ()
