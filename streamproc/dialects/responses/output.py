@@ -41,12 +41,14 @@ _EMPTY: Final[Mapping[str, Any]] = {"type": "text", "text": {"value": "", "annot
 class Output:
     """All items of one response."""
 
-    def __init__(self, translation: Translation, base: str, texts: Texts) -> None:
+    def __init__(self, translation: Translation, base: str, texts: Texts, *, continues: bool = False) -> None:
         """
         Args:
             base: what the ids of steps start with whose items have no id of their own.
             texts: those that can be read fast; kept up to date here.
+            continues: whether fragments of items that were not added here may have come before.
         """
+        self._continues = continues
         self._translation = translation
         self._base = base
         self._slots = Slots()
@@ -89,7 +91,10 @@ class Output:
             return slot, []
         if not is_index(index) and not isinstance(id, str):
             return None, [_odd("index_invalid", event, "", "no output_index, and no item_id instead")]
-        return self._open(index, {"id": id, "type": kind})
+        slot, events = self._open(index, {"id": id, "type": kind})
+        if slot is not None:
+            slot.has_text = self._continues
+        return slot, events
 
     def reconcile(self, items: object, status: str) -> list[Event]:
         """The response lists its items, with a status of its own: complete them, and open those that were not seen."""
