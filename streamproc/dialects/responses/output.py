@@ -267,7 +267,7 @@ class Output:
                 return self._finish_message(slot, item, how)
             case "tools":
                 return self._finish_tools(slot, item, how)
-            case "aside" | "unknown":
+            case _:
                 if len(self._aside) < _MAX_ASIDE:
                     self._aside.append(without_images(item))
         return []
