@@ -474,7 +474,9 @@ def test_payloads_that_are_no_object(payload: str) -> None:
     assert proc.messages[MESSAGE].text == "Hello"
 
 
-@pytest.mark.parametrize("payload", [{"type": "response.x"}, {"type": 5}, {}, {"type": "x" * 500}])
+@pytest.mark.parametrize(
+    "payload", [{"type": "response.x"}, {"type": 5}, {}, {"type": "x" * 500}, {"type": "response.x", "error": {}}]
+)
 def test_events_that_are_not_known(payload: Json) -> None:
     """They keep their bytes, and change nothing."""
     proc = StreamProcessor("responses")

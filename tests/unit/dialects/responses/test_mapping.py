@@ -9,7 +9,7 @@ import pytest
 from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
 from streamproc import StreamProcessor
-from streamproc.dialects.responses.dialect import EVENTS
+from streamproc.dialects.responses.events import EVENTS
 from tests.response_streams import (
     Json,
     added,

@@ -195,7 +195,7 @@ def test_ids_that_are_made_anew_for_each_event() -> None:
 
 def test_a_call_id_that_changes() -> None:
     """The item that is done has the right one."""
-    call = {"id": "tsc_0123456789abcdef", "type": "tool_search_call", "execution": "client", "arguments": {}}
+    call: Json = {"id": "tsc_0123456789abcdef", "type": "tool_search_call", "execution": "client", "arguments": {}}
     proc = fed(response(), added({**call, "call_id": "a"}), done({**call, "call_id": "b", "arguments": {"q": 1}}))
 
     assert call_of(proc, call["id"])["id"] == "b"
