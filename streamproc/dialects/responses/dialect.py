@@ -4,14 +4,13 @@ Frames are looked at here: what they hold, which event that is, and whether it i
 event, since `event:` lines may be missing; numbers, ids and order are not relied on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from streamproc.core.dialect import TextReader
 from streamproc.core.events import DONE, ERROR, Event
 from streamproc.core.sse import Frame
 from streamproc.dialects.payload import anomaly, decode_json, error_object
-from streamproc.dialects.responses.deltas import DELTAS, Texts, text_reader
+from streamproc.dialects.responses.deltas import Texts
 from streamproc.dialects.responses.events import EVENTS, OBJECT
 from streamproc.dialects.responses.life import Life, Payload
 from streamproc.dialects.responses.numbers import NO_NUMBER, SequenceNumbers
@@ -49,12 +48,11 @@ class ResponsesDialect:
             response_id: the response that the stream goes on with, if its beginning was read by another instance.
             rules: what else a caller may decide.
         """
-        texts: Texts = {}
-        self._texts = texts
         self._numbers = SequenceNumbers()
-        self._life = Life((run_id, thread_id, assistant_id), rules or Rules(), texts, response_id)
-        self._read = text_reader(texts, self._numbers)
-        self.texts: Mapping[str | None, TextReader] = dict.fromkeys((None, *DELTAS), self._read)
+        self._texts = Texts(self._numbers)
+        self._life = Life((run_id, thread_id, assistant_id), rules or Rules(), self._texts, response_id)
+        self.texts = self._texts.readers()
+        self._read = self.texts[None]
 
     @property
     def cursor(self) -> str | None:

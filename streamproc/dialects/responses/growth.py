@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from streamproc.core.events import Event
 from streamproc.core.spot import Spot
-from streamproc.dialects.responses.deltas import DELTAS, Texts
+from streamproc.dialects.responses.deltas import Texts
 from streamproc.dialects.responses.items import text_path
 from streamproc.dialects.responses.oddities import odd
 from streamproc.dialects.responses.parts import annotation, content_delta
@@ -17,7 +17,6 @@ from streamproc.dialects.responses.slots import Slot, is_index
 
 __all__ = ["Growth"]
 
-_MAX_TEXTS: Final = 256  # that grow at the same time and are read fast
 _MAX_BLOCKS: Final = 10_000  # of a message
 _EMPTY: Final[Mapping[str, Any]] = {"type": "text", "text": {"value": "", "annotations": []}}
 _EMPTY_REFUSAL: Final[Mapping[str, Any]] = {"type": "refusal", "refusal": ""}
@@ -51,7 +50,8 @@ class Growth:
         events = _begin(slot, place, _EMPTY)
         if text:
             slot.spots[place] = spot
-            self._remember(slot, place, _name(event), spot)
+            if slot.index not in self._shared:
+                self._texts.note(_name(event), slot.index, place, spot)
             events.append(spot.delta(text))
         return events
 
@@ -79,7 +79,8 @@ class Growth:
                 return self.text(slot, {**event, "text": native.get("text", "")}, "text", of_message=True)
             case "refusal":
                 return self.refusal(slot, {**event, "refusal": native.get("refusal")}, "refusal")
-        return []
+            case _:
+                return []
 
     def annotated(self, slot: Slot, event: Mapping[str, Any]) -> list[Event]:
         """A text got an annotation."""
@@ -94,21 +95,12 @@ class Growth:
     def share(self, index: int) -> None:
         """More than one item of that index is open: the fast way, which looks at nothing else, is not for them."""
         self._shared.add(index)
-        for key in [key for key in self._texts if key[1] == index]:
-            del self._texts[key]
+        self._texts.forget(index)
 
     def end(self, slot: Slot) -> None:
         """The item is done; what comes after that is odd."""
-        for place in slot.spots:
-            for cls in DELTAS.values():
-                self._texts.pop((cls, slot.index, place), None)
-
-    def _remember(self, slot: Slot, place: int, name: str, spot: Spot) -> None:
-        """Let further fragments be read fast."""
-        if name in DELTAS and slot.index not in self._shared:
-            if len(self._texts) >= _MAX_TEXTS:
-                self._texts.clear()
-            self._texts[DELTAS[name], slot.index, place] = spot
+        if slot.spots:
+            self._texts.forget(slot.index)
 
 
 def _name(event: Mapping[str, Any]) -> str:
