@@ -16,8 +16,9 @@ from streamproc.errors import StreamprocError
 from streamproc.plugins import SourceConfig
 from streamproc.protocols import Sink, Store
 from streamproc.worker.config.build import build_sinks, build_store
-from streamproc.worker.config.kinds import dial, kind_of, plugin_of
+from streamproc.worker.config.kinds import kind_of, plugin_of
 from streamproc.worker.config.sections import WorkerConfig
+from streamproc.worker.config.source_kinds import dial
 
 __all__ = ["Finding", "connect"]
 

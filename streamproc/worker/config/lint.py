@@ -18,9 +18,12 @@ from streamproc.errors import ConfigError
 from streamproc.plugins import Group, SinkConfig, SourceConfig, StoreConfig
 from streamproc.secret import Secret, SecretUrl
 from streamproc.worker.config.decode import refusal
-from streamproc.worker.config.kinds import HttpSourceConfig, JsonlSinkConfig, SqliteStoreConfig, kind_of, plugin_of
+from streamproc.worker.config.kinds import kind_of, plugin_of
 from streamproc.worker.config.places import Path
 from streamproc.worker.config.sections import WorkerConfig
+from streamproc.worker.config.sink_kinds import JsonlSinkConfig
+from streamproc.worker.config.source_kinds import HttpSourceConfig
+from streamproc.worker.config.store_kinds import SqliteStoreConfig
 from streamproc.worker.config.wording import quoted, suggestion
 
 __all__ = ["is_loopback", "lint"]

@@ -8,16 +8,10 @@ from msgspec import Struct
 from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.plugins import SinkConfig, SourceConfig, StoreConfig
 from streamproc.worker.config.described import Key, keys
-from streamproc.worker.config.kinds import (
-    ConsoleSinkConfig,
-    FileSourceConfig,
-    HttpSourceConfig,
-    JsonlSinkConfig,
-    MemoryStoreConfig,
-    ResyncConfig,
-    SqliteStoreConfig,
-)
 from streamproc.worker.config.sections import AdminConfig, IngestConfig, LimitsConfig, LogConfig, ProxyConfig
+from streamproc.worker.config.sink_kinds import ConsoleSinkConfig, JsonlSinkConfig
+from streamproc.worker.config.source_kinds import FileSourceConfig, HttpSourceConfig, ResyncConfig
+from streamproc.worker.config.store_kinds import MemoryStoreConfig, SqliteStoreConfig
 from streamproc.worker.config.toml import toml_value
 
 __all__ = ["TABLES", "Table", "reference"]

@@ -1,15 +1,17 @@
 """The config of a worker as structs: one for each section of the file. What a field means stands beside it.
 
-These descriptions are what `docs/config.md` and the JSON Schema show. Sources, sinks and the store are in kinds.py.
+These descriptions are what `docs/config.md` and the JSON Schema show. Sources, sinks and the store are
+in source_kinds.py, sink_kinds.py and store_kinds.py.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from streamproc.core.limits import Limits
 from streamproc.plugins import SinkConfig, SourceConfig, StoreConfig
 from streamproc.secret import Secret, SecretUrl
+from streamproc.worker.config.values import Count, Host, Port, Seconds
 
 __all__ = [
     "AdminConfig",
@@ -19,11 +21,6 @@ __all__ = [
     "ProxyConfig",
     "WorkerConfig",
 ]
-
-Host: TypeAlias = Annotated[str, Meta(min_length=1, description="address to listen on; loopback unless given")]
-Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
-Count: TypeAlias = Annotated[int, Meta(ge=1)]
-Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
 class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +39,7 @@ class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_header_bytes: Annotated[Count, Meta(description="of all headers of a request")] = 32 * 2**10
     header_timeout_s: Annotated[Seconds, Meta(description="how long the head of a request may take")] = 10.0
     idle_timeout_s: Annotated[Seconds, Meta(description="how long nothing at all of a body may come")] = 60.0
-    rate_per_s: Annotated[Seconds, Meta(description="requests a second of one client address, on average")] = 200.0
+    rate_per_s: Annotated[float, Meta(gt=0, description="requests a second of one client address, on average")] = 200.0
     rate_burst: Annotated[Count, Meta(description="requests of one client address at once")] = 400
 
 

@@ -27,7 +27,7 @@ def toml_value(value: Any) -> str:
         case float():
             return repr(value)  # inf and nan are spelt alike
         case str():
-            # JSON's strings are TOML's, but for DEL, which TOML wants escaped, and half a surrogate pair, which it has not
+            # JSON's strings are TOML's, except that TOML has DEL escaped and knows no half surrogate pairs
             text = value.encode("utf-8", "replace").decode()
             return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
         case datetime() | date() | time():
