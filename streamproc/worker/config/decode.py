@@ -103,7 +103,7 @@ class Decoder:
         if name is UNKNOWN:  # told already
             return None
         if name is None:
-            self._add(at, f"is missing; add kind = {quoted(kinds[0])}, or one of {listed(kinds[1:])}")
+            self._add(at, f"is missing; add kind = {' or '.join(quoted(one) for one in kinds)}")
             return None
         if not isinstance(name, str):
             self._add(at, f"expected one of {listed(kinds)}, got {got(name)}")
@@ -114,7 +114,8 @@ class Decoder:
             if at in self._variables:
                 self._mismatch(inspect.LiteralType(kinds), name, at)
                 return None
-            self._add(at, f"expected one of {listed(kinds)}, got {quoted(name)}{suggestion(name, kinds)}")
+            advice = suggestion(name, kinds) or "; `streamproc plugins` lists what is installed"
+            self._add(at, f"expected one of {listed(kinds)}, got {quoted(name)}{advice}")
             return None
         except ConfigError as error:
             self._add(at, str(error))
@@ -152,7 +153,7 @@ class Decoder:
         expected = expectation(bare, key)
         if path in self._variables:
             names = ", ".join(f"${{{name}}}" for name in self._variables[path])
-            self._add(path, f"expected {expected}, what {names} gives is something else")
+            self._add(path, f"expected {expected}, what {names} gives is {'something else' if value else 'empty'}")
         else:
             self._add(path, f"expected {expected}, got {got(value, secret=_is_secret(bare))}{hint(bare, value, key)}")
 
@@ -179,7 +180,7 @@ def refusal(cls: type[Struct], text: str, path: Path) -> tuple[Path, str]:
             said = match.groupdict()
             return (*path, match["name"]), said.get("text") or f"{said['expected']}, got {said['value']}"
     first = text.partition(" ")[0]
-    return ((*path, first) if first in cls.__struct_fields__ else path), text
+    return ((*path, first), text.removeprefix(f"{first} = ")) if first in cls.__struct_fields__ else (path, text)
 
 
 def _is_secret(kind: inspect.Type) -> bool:
@@ -258,12 +259,5 @@ def _converted(raw: Any, value: Any) -> Any:
 
 
 def _example(kind: inspect.Type) -> str:
-    match without_metadata(kind):
-        case inspect.LiteralType(values=values):
-            return quoted(str(values[0]))
-        case inspect.StrType() | inspect.CustomType():
-            return '"..."'
-        case inspect.BoolType():
-            return "true"
-        case _:
-            return "..."
+    texts = inspect.StrType | inspect.CustomType | inspect.LiteralType
+    return '"..."' if isinstance(without_metadata(kind), texts) else "..."

@@ -6,7 +6,7 @@ made of is a mistake in the config too.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 
@@ -40,14 +40,15 @@ _SERVERS: Final = ("ingest", "proxy", "admin")
 
 def lint(config: WorkerConfig) -> list[tuple[Path, str]]:
     """All that is wrong with a config whose values are right each by itself: path and text."""
+    requests = [*_requests(config)]
     return [
         *_purpose(config),
         *_dialects(config),
-        *_headers(config),
+        *requests,
         *_upstream(config),
         *_binds(config),
         *_ports(config),
-        *_parts(config),
+        *_parts(config, broken={path[:2] for path, _ in requests}),
         *_files(config),
     ]
 
@@ -78,18 +79,32 @@ def _dialects(config: WorkerConfig) -> Found:
             yield (*path, "dialect"), f"no dialect {quoted(section.dialect)}; known: {names}{near}"
 
 
-def _headers(config: WorkerConfig) -> Found:
+def _requests(config: WorkerConfig) -> Found:
+    """What HTTP can be asked for."""
     for at, source in enumerate(config.sources):
         if not isinstance(source, HttpSourceConfig):
             continue
         path: Path = ("sources", at)
-        resync = source.resync.headers if source.resync is not None else None
-        for where, headers in (((*path, "headers"), source.headers), ((*path, "resync", "headers"), resync)):
-            for name, value in (headers or {}).items():
-                if not _HEADER_NAME.fullmatch(name):
-                    yield (*where, name), "no header can have this name; letters, digits and - are safe"
-                elif not _HEADER_VALUE.fullmatch(value.reveal()):
-                    yield (*where, name), "a header cannot hold a line break or control character; remove it"
+        yield from _address(source.url, (*path, "url"))
+        yield from _headers(source.headers, (*path, "headers"))
+        if source.json is not None and source.body is not None:
+            yield (*path, "body"), "json is given too, and a request has one body; remove one of the two"
+        if (resync := source.resync) is not None:
+            yield from _address(resync.base_url, (*path, "resync", "base_url"))
+            yield from _headers(resync.headers or {}, (*path, "resync", "headers"))
+
+
+def _address(url: SecretUrl, path: Path) -> Found:
+    if _http_url(url) is None:
+        yield path, 'expected an absolute URL of http or https, e.g. "https://api.example.com/v1"; something else came'
+
+
+def _headers(headers: Mapping[str, Secret], path: Path) -> Found:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            yield (*path, name), "no header can have this name; letters, digits and - are safe"
+        elif not _HEADER_VALUE.fullmatch(value.reveal()):
+            yield (*path, name), "a header cannot hold a line break or control character; remove it"
 
 
 def _upstream(config: WorkerConfig) -> Found:
@@ -98,10 +113,7 @@ def _upstream(config: WorkerConfig) -> Found:
     path: Path = ("proxy", "upstream")
     url = _http_url(proxy.upstream)
     if url is None:
-        yield (
-            path,
-            'expected an absolute http or https URL, something else came; write e.g. "https://api.example.com/v1"',
-        )
+        yield from _address(proxy.upstream, path)
     elif url.query_string or url.fragment:
         yield path, "expected a base URL, one with a query or fragment came; cut it off before the ?"
     elif url.port == proxy.port and _is_same(url.host or "", proxy.host):
@@ -124,6 +136,9 @@ def _binds(config: WorkerConfig) -> Found:
     """Who can connect has to be known, unless it is this machine alone."""
     ingest, proxy, admin = config.ingest, config.proxy, config.admin
     if ingest is not None:
+        if ingest.max_connections < ingest.max_streams:
+            text = f"expected at least max_streams ({ingest.max_streams}), got {ingest.max_connections}"
+            yield ("ingest", "max_connections"), text
         yield from _tokens(
             ("ingest",), ingest.host, {("ingest", "tokens", at): t for at, t in enumerate(ingest.tokens)}
         )
@@ -161,11 +176,13 @@ def _ports(config: WorkerConfig) -> Found:
         taken.append((name, server.host, server.port))
 
 
-def _parts(config: WorkerConfig) -> Found:
-    """What cannot be made, and names that are there twice."""
+def _parts(config: WorkerConfig, broken: Set[Path]) -> Found:
+    """What cannot be made, unless it is known to be broken, and names that are there twice."""
     names: dict[str, Path] = {}
     for at, source in enumerate(config.sources):
         path: Path = ("sources", at)
+        if path in broken:
+            continue
         made, faults = _made("sources", source, path)
         yield from faults
         if made is not None:
@@ -188,6 +205,8 @@ def _made(
         return plugin_of(group, kind_of(options)).make(options), []
     except ConfigError as error:
         return None, [refusal(type(options), str(error), path)]
+    except Exception as error:  # of a plug-in; its text may hold anything
+        return None, [(path, f"cannot be made, it raised {type(error).__name__}; ask whoever made that plug-in")]
 
 
 def _unique(name: str, path: Path, seen: dict[str, Path], *, given: bool) -> Found:

@@ -27,20 +27,21 @@ _MAX_BYTES: Final = 2**20
 _AT: Final = re.compile(
     r"(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
 )
-_ADVICE: Final = {
-    "Cannot overwrite a value": "a key stands there once; remove one of the two",
-    "Cannot declare": "a table stands there once; remove one of the two, or write [[...]] for a list of tables",
-    "Cannot mutate immutable namespace": "a table in { } is complete; write its other keys inside",
-    "Invalid value": "a string needs quotes, a boolean is true or false",
-    "Unterminated string": "close its quotes",
-    "Illegal character '\\n'": "close its quotes on the same line",
+_SYNTAX: Final = {  # how a text of tomllib begins -> what is told in its place
+    "Cannot overwrite a value": "this key is there already; remove one of the two",
+    "Cannot declare": "this table is there already; remove one of the two, or write [[...]] for a list of tables",
+    "Cannot mutate immutable namespace": "a table in { } is complete; write its other keys inside of it",
+    "Invalid value": "expected a value; a string needs quotes, a boolean is true or false",
+    "Unterminated string": "a string has no end; close its quotes",
+    "Illegal character '\\n'": "a string does not end on its line; close its quotes",
     "Invalid statement": "expected key = value, [table] or # comment",
-    "Expected '=' after a key": "write key = value; a key with spaces or dots needs quotes",
-    "Expected newline or end of document after a statement": "one key a line; a text needs quotes around all of it",
-    "Unclosed array": "close it with ]",
-    "Unclosed inline table": "close it with }",
-    "Expected ']'": "write [table] or [[table]]",
-    "Unescaped '\\' in a string": "write \\\\ for a backslash, or put the text in single quotes",
+    "Expected '=' after a key": "expected = after a key; a key with spaces or other signs needs quotes",
+    "Expected newline or end of document": "expected the end of the line; a string needs quotes around all of it, "
+    "and each key a line of its own",
+    "Unclosed array": "a list has no end; close it with ]",
+    "Unclosed inline table": "a table has no end; close it with }",
+    "Expected ']'": "a header has no end; write [table] or [[table]]",
+    "Unescaped '\\' in a string": "a \\ in double quotes begins an escape; write \\\\, or use single quotes",
 }
 
 
@@ -130,8 +131,8 @@ def _text(file: str) -> str:
 def _syntax_fault(file: str, text: str, error: ValueError) -> Fault:
     said = _AT.fullmatch(str(error))
     if said is None:
-        return Fault(file, 1, (), "no TOML: a number in it has too many digits")
-    what = next((advice for start, advice in _ADVICE.items() if said["text"].startswith(start)), "")
-    line = int(said["line"]) if said["line"] else text.rstrip().count("\n") + 1
-    place = f" in column {said['column']}" if said["column"] else ", at the end of the file"
-    return Fault(file, line, (), f"no TOML: {said['text']}{place}{what and f'; {what}'}")
+        return Fault(file, 1, (), "a number in it has more digits than can be read")
+    what = next((told for start, told in _SYNTAX.items() if said["text"].startswith(start)), said["text"])
+    if said["line"] is None:
+        return Fault(file, text.rstrip().count("\n") + 1, (), f"at the end: {what}")
+    return Fault(file, int(said["line"]), (), f"column {said['column']}: {what}")

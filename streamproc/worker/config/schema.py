@@ -7,7 +7,7 @@ that hold them get the union of all kinds as their type, those of other distribu
 import types
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,8 @@ from streamproc.worker.config.sections import WorkerConfig
 
 __all__ = ["config_schema"]
 
+_TITLE: Final = "streamproc.toml"
+
 
 def config_schema() -> dict[str, Any]:
     """The schema of the whole file; a plug-in that cannot be imported is left out."""
@@ -33,9 +35,9 @@ def config_schema() -> dict[str, Any]:
         "sinks": types.GenericAlias(list, (sinks,)),
     }
     members = [(field.name, unions.get(field.name, field.type), field.default) for field in fields(WorkerConfig)]
-    whole = msgspec.defstruct("streamproc.toml", members, kw_only=True, forbid_unknown_fields=True)
+    whole = msgspec.defstruct(_TITLE, members, kw_only=True, forbid_unknown_fields=True)
     (top,), parts = msgspec.json.schema_components([whole], schema_hook=_hook, ref_template="#/$defs/{name}")
-    described = {one.__name__: one for one in _structs()}
+    described: dict[str, type[Struct]] = {_TITLE: WorkerConfig, **{one.__name__: one for one in _structs()}}
     for name, part in parts.items():
         for key, member in list(part.get("properties", {}).items()):
             cls = described.get(name)
@@ -45,7 +47,7 @@ def config_schema() -> dict[str, Any]:
                 part["properties"][key] = _or_variable(member)
             elif name == "SqliteStoreConfig":
                 part["required"] = [one for one in part["required"] if one != "kind"]  # the default
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "streamproc.toml", **top}
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": _TITLE, **top}
     return {**document, "$defs": parts}
 
 

@@ -1,5 +1,6 @@
 """How values and types are told to people in the faults of a config, and what to write instead."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
@@ -111,7 +112,8 @@ def got(value: Any, *, secret: bool = False) -> str:
         case bool():
             return "true or false" if secret else str(value).lower()
         case int() | float():
-            return "a number" if secret else clean(str(value))[:_MAX_SHOWN]
+            digits = str(value)
+            return "a number" if secret or len(digits) > _MAX_SHOWN else digits
         case str():
             return "a string" if secret or len(value) > _MAX_SHOWN else quoted(value)
         case list():
@@ -129,6 +131,8 @@ def hint(kind: inspect.Type, value: Any, key: str) -> str:
     match without_metadata(kind), value:
         case ((inspect.IntType() | inspect.FloatType()), str(text)):
             return _number_hint(text, key)
+        case inspect.FloatType(), float(number) if not math.isfinite(number):
+            return "; write a finite number"
         case inspect.BoolType(), str(text) if text.lower() in ("true", "false"):
             return f"; write {text.lower()} without quotes"
         case inspect.LiteralType(values=values), str(text):
