@@ -174,6 +174,7 @@ class Decoder:
 
 def refusal(cls: type[Struct], text: str, path: Path) -> tuple[Path, str]:
     """The fault that a constructor told; where its text begins with the name of a field, it is at that one."""
+    text = " ".join(text.split())
     for pattern in (_IS, _COLON):
         match = pattern.fullmatch(text)
         if match is not None and match["name"] in cls.__struct_fields__:

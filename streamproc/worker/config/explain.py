@@ -5,6 +5,7 @@ that is not the default stands the line that it is from; what has no value stand
 """
 
 from collections.abc import Iterator
+from datetime import date, time
 from typing import Any
 
 from msgspec import Struct
@@ -82,6 +83,9 @@ class _Writer:
         """A value without what must not be seen."""
         if isinstance(value, Secret):
             return value.masked
+        if isinstance(value, Struct):  # in a list, of a plug-in
+            members = {field.encode_name: getattr(value, field.name) for field in fields(value)}
+            return self._shown({key: one for key, one in members.items() if one is not None}, path)
         if isinstance(value, dict):
             return {key: self._shown(one, (*path, key), deep=True) for key, one in value.items()}
         if isinstance(value, list | tuple):
@@ -89,4 +93,4 @@ class _Writer:
         # a string inside of a table that nothing here knows the meaning of
         if isinstance(value, str) and path in self._document.variables and (deep or path[-1] == "body"):
             return MASK
-        return value
+        return value if isinstance(value, str | int | float | date | time) else str(value)

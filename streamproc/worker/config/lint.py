@@ -6,36 +6,29 @@ made of is a mistake in the config too.
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Set
-from ipaddress import ip_address
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Set
+from typing import Any, Final
 
 from msgspec import Struct
-from yarl import URL
 
 from streamproc.core.dialect import dialect_names
 from streamproc.errors import ConfigError
 from streamproc.plugins import Group, SinkConfig, SourceConfig, StoreConfig
-from streamproc.secret import Secret, SecretUrl
+from streamproc.secret import Secret
 from streamproc.worker.config.decode import refusal
 from streamproc.worker.config.kinds import kind_of, plugin_of
-from streamproc.worker.config.places import Path
+from streamproc.worker.config.places import Path, dotted
 from streamproc.worker.config.sections import WorkerConfig
+from streamproc.worker.config.servers import Found, address_faults, server_faults
 from streamproc.worker.config.sink_kinds import JsonlSinkConfig
-from streamproc.worker.config.source_kinds import HttpSourceConfig
+from streamproc.worker.config.source_kinds import FileSourceConfig, HttpSourceConfig
 from streamproc.worker.config.store_kinds import SqliteStoreConfig
 from streamproc.worker.config.wording import quoted, suggestion
 
-__all__ = ["is_loopback", "lint"]
+__all__ = ["lint"]
 
-Found: TypeAlias = Iterator[tuple[Path, str]]
-
-_TOKEN_MIN: Final = 16  # characters, where anybody can try
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
-_ANY: Final = frozenset({"0.0.0.0", "::"})
-_SERVERS: Final = ("ingest", "proxy", "admin")
 
 
 def lint(config: WorkerConfig) -> list[tuple[Path, str]]:
@@ -45,20 +38,10 @@ def lint(config: WorkerConfig) -> list[tuple[Path, str]]:
         *_purpose(config),
         *_dialects(config),
         *requests,
-        *_upstream(config),
-        *_binds(config),
-        *_ports(config),
+        *server_faults(config),
         *_parts(config, broken={path[:2] for path, _ in requests}),
         *_files(config),
     ]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to a server that listens on `host`; a name other than localhost is not."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _purpose(config: WorkerConfig) -> Found:
@@ -85,18 +68,13 @@ def _requests(config: WorkerConfig) -> Found:
         if not isinstance(source, HttpSourceConfig):
             continue
         path: Path = ("sources", at)
-        yield from _address(source.url, (*path, "url"))
+        yield from address_faults(source.url, (*path, "url"))
         yield from _headers(source.headers, (*path, "headers"))
         if source.json is not None and source.body is not None:
             yield (*path, "body"), "json is given too, and a request has one body; remove one of the two"
         if (resync := source.resync) is not None:
-            yield from _address(resync.base_url, (*path, "resync", "base_url"))
+            yield from address_faults(resync.base_url, (*path, "resync", "base_url"))
             yield from _headers(resync.headers or {}, (*path, "resync", "headers"))
-
-
-def _address(url: SecretUrl, path: Path) -> Found:
-    if _http_url(url) is None:
-        yield path, 'expected an absolute URL of http or https, e.g. "https://api.example.com/v1"; something else came'
 
 
 def _headers(headers: Mapping[str, Secret], path: Path) -> Found:
@@ -105,75 +83,6 @@ def _headers(headers: Mapping[str, Secret], path: Path) -> Found:
             yield (*path, name), "no header can have this name; letters, digits and - are safe"
         elif not _HEADER_VALUE.fullmatch(value.reveal()):
             yield (*path, name), "a header cannot hold a line break or control character; remove it"
-
-
-def _upstream(config: WorkerConfig) -> Found:
-    if (proxy := config.proxy) is None:
-        return
-    path: Path = ("proxy", "upstream")
-    url = _http_url(proxy.upstream)
-    if url is None:
-        yield from _address(proxy.upstream, path)
-    elif url.query_string or url.fragment:
-        yield path, "expected a base URL, one with a query or fragment came; cut it off before the ?"
-    elif url.port == proxy.port and _is_same(url.host or "", proxy.host):
-        yield path, "is the proxy's own address, so requests would go round in a circle; name the API's"
-
-
-def _is_same(host: str, own: str) -> bool:
-    return host == own or (is_loopback(host) and (is_loopback(own) or own in _ANY))
-
-
-def _http_url(url: SecretUrl) -> URL | None:
-    try:
-        parsed = URL(url.reveal())
-    except ValueError:
-        return None
-    return parsed if parsed.scheme in ("http", "https") and parsed.host else None
-
-
-def _binds(config: WorkerConfig) -> Found:
-    """Who can connect has to be known, unless it is this machine alone."""
-    ingest, proxy, admin = config.ingest, config.proxy, config.admin
-    if ingest is not None:
-        if ingest.max_connections < ingest.max_streams:
-            text = f"expected at least max_streams ({ingest.max_streams}), got {ingest.max_connections}"
-            yield ("ingest", "max_connections"), text
-        yield from _tokens(
-            ("ingest",), ingest.host, {("ingest", "tokens", at): t for at, t in enumerate(ingest.tokens)}
-        )
-        if not ingest.tokens and not is_loopback(ingest.host):
-            yield ("ingest", "host"), f'{quoted(ingest.host)} is not loopback; add tokens = ["${{INGEST_TOKEN}}"]'
-    if admin is not None:
-        yield from _tokens(("admin",), admin.host, {} if admin.token is None else {("admin", "token"): admin.token})
-        if admin.token is None and not is_loopback(admin.host):
-            yield ("admin", "host"), f'{quoted(admin.host)} is not loopback; add token = "${{ADMIN_TOKEN}}"'
-    if proxy is not None and not proxy.allow_public and not is_loopback(proxy.host):
-        text = "is not loopback, and the proxy knows no tokens of its own; add allow_public = true if that is meant"
-        yield ("proxy", "host"), f"{quoted(proxy.host)} {text}"
-
-
-def _tokens(section: Path, host: str, tokens: Mapping[Path, Secret]) -> Found:
-    for path, token in tokens.items():
-        if not _TOKEN.fullmatch(token.reveal()):
-            yield (
-                path,
-                "expected a token of visible ASCII characters, others came; make one with `openssl rand -hex 32`",
-            )
-        elif len(token.reveal()) < _TOKEN_MIN and not is_loopback(host):
-            text = f"expected {_TOKEN_MIN} characters or more where {'.'.join(map(str, section))}.host is not loopback"
-            yield path, f"{text}, {len(token.reveal())} came; make one with `openssl rand -hex 32`"
-
-
-def _ports(config: WorkerConfig) -> Found:
-    taken: list[tuple[str, str, int]] = []
-    for name in _SERVERS:
-        if (server := getattr(config, name)) is None or server.port == 0:
-            continue
-        for other, host, port in taken:
-            if port == server.port and (host == server.host or _ANY & {host, server.host}):
-                yield (name, "port"), f"{port} is the port of [{other}] too; choose another one"
-        taken.append((name, server.host, server.port))
 
 
 def _parts(config: WorkerConfig, broken: Set[Path]) -> Found:
@@ -211,20 +120,24 @@ def _made(
 
 def _unique(name: str, path: Path, seen: dict[str, Path], *, given: bool) -> Found:
     if name in seen:
-        first = f"{seen[name][0]}[{seen[name][1]}]"
         text = "choose another one" if given else 'add name = "...", to tell them apart'
-        yield (*path, "name"), f"{quoted(name)} is the name of {first} too; {text}"
+        yield (*path, "name"), f"{quoted(name)} is the name of {dotted(seen[name])} too; {text}"
     seen.setdefault(name, path)
 
 
 def _files(config: WorkerConfig) -> Found:
-    """One file belongs to one part."""
+    """One file belongs to one part that writes it, and its path is taken as it is."""
     seen: dict[str, str] = {}
-    parts: list[tuple[Path, str, Struct | None]] = [(("store",), "store", config.store)]
-    parts += [(("sinks", at), f"sinks[{at}]", sink) for at, sink in enumerate(config.sinks)]
-    for path, name, part in parts:
-        if isinstance(part, JsonlSinkConfig | SqliteStoreConfig):
+    parts: list[tuple[Path, Struct | None]] = [(("store",), config.store)]
+    parts += [(("sources", at), source) for at, source in enumerate(config.sources)]
+    parts += [(("sinks", at), sink) for at, sink in enumerate(config.sinks)]
+    for path, part in parts:
+        if not isinstance(part, JsonlSinkConfig | SqliteStoreConfig | FileSourceConfig):
+            continue
+        if part.path.startswith("~"):
+            yield (*path, "path"), f"~ is not replaced; write {quoted('${HOME}' + part.path[1:])}"
+        if not isinstance(part, FileSourceConfig):
             file = os.path.abspath(part.path)
             if file in seen:
                 yield (*path, "path"), f"is the file of {seen[file]} too; choose another one"
-            seen.setdefault(file, name)
+            seen.setdefault(file, dotted(path))

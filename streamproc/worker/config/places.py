@@ -9,6 +9,8 @@ import tomllib
 from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
 
+from streamproc.worker.config.toml import toml_key
+
 __all__ = ["Path", "dotted", "line_of", "lines_of"]
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -19,7 +21,6 @@ _TOKEN: Final = re.compile(
       | (?P<mark>[][{}=,.]) | (?P<word>[^]["'{}=,.\#\s]+)''',
     re.VERBOSE | re.DOTALL,
 )
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _BLANK: Final = frozenset({"space", "comment", "newline"})
 
 
@@ -55,7 +56,7 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if _BARE.fullmatch(part) else f'"{part}"')
+            text += ("." if text else "") + toml_key(part)
     return text
 
 

@@ -460,7 +460,7 @@ upstream = "wss://api.example.com/v1"
 [proxy]
 upstream = "https://api.example.com/v1?key=x"
 """,
-        "2: proxy.upstream: expected a base URL, one with a query or fragment came; cut it off before the ?",
+        "2: proxy.upstream: expected a base URL, one with a query or fragment came; cut it off before the ? or #",
     ),
     Mistake(
         "a list of paths",
@@ -518,6 +518,41 @@ tokens = ["secret"]
         "make one with `openssl rand -hex 32`",
     ),
     Mistake(
+        "a host with its port",
+        """\
+[ingest]
+host = "127.0.0.1:9000"
+""",
+        '2: ingest.host: expected an address or a name alone, got "127.0.0.1:9000"; write host = '
+        '"127.0.0.1" and port = 9000',
+    ),
+    Mistake(
+        "a host that is a URL",
+        """\
+[admin]
+host = "http://[::1]:9000/"
+""",
+        '2: admin.host: expected an address or a name alone, got "http://[::1]:9000/"; write host = '
+        '"::1" and port = 9000',
+    ),
+    Mistake(
+        "a host that is none",
+        """\
+[proxy]
+upstream = "https://api.example.com/v1"
+host = "*"
+""",
+        '3: proxy.host: expected an address or a name alone, got "*"',
+    ),
+    Mistake(
+        "a folder of somebody",
+        """\
+[store]
+path = "~/runs.db"
+""",
+        '2: store.path: ~ is not replaced; write "${HOME}/runs.db"',
+    ),
+    Mistake(
         "a token that no header can hold",
         """\
 [admin]
@@ -542,7 +577,7 @@ upstream = "https://api.example.com/v1"
 host = "10.0.0.5"
 """,
         '3: proxy.host: "10.0.0.5" is not loopback, and the proxy knows no tokens of its own; add '
-        "allow_public = true if that is meant",
+        "allow_public = true if it is meant",
     ),
     Mistake(
         "a proxy of itself",

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from streamproc.worker.config import load_config, read_document
 from streamproc.worker.config.explain import explain
-from tests.unit.worker.config.test_load import WHOLE, write
+from tests.unit.worker.config.test_load import WHOLE, diary, write
+
+__all__ = ["diary"]
 
 ENVIRON = {"KEY": "kT3vQm9sXw2LbR8n", "PORT": "9000", "BODY": "a secret, perhaps"}
 
@@ -44,6 +46,16 @@ def test_what_is_explained_is_a_config_again(tmp_path: Path) -> None:
     assert load_config(again, {}) == load_config(path, {})
     assert "# no [[sources]]\n" in explained(path)
     assert "# no [proxy]\n" in explained(path)
+
+
+def test_options_of_a_plug_in(diary: Path) -> None:
+    """Structs in lists, enumerations and dates are written as TOML; secrets in them are masked."""
+    options = 'since = 2026-01-31\npaper = "white"\nchapters = [{ title = "x", key = "${KEY}" }, { title = "y" }]\n'
+    text = explained(write(diary, f'[ingest]\n[[sinks]]\nkind = "diary"\n{options}'))
+
+    assert "since = 2026-01-31  # line 4\n" in text
+    assert 'chapters = [{ title = "x", key = "***" }, { title = "y" }]  # line 6, ${KEY}\n' in text
+    assert 'paper = "Paper.white"  # line 5\n' in text
 
 
 def test_what_a_variable_gave_inside_of_a_body_is_masked(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From a file to the structs of a config."""
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from streamproc.errors import ConfigError
 from streamproc.secret import Secret, SecretUrl
 from streamproc.worker.config import (
     AdminConfig,
+    Fault,
     IngestConfig,
     InvalidConfig,
     LogConfig,
@@ -220,18 +222,29 @@ def test_a_document_says_where_a_value_is_from(tmp_path: Path) -> None:
 
 
 SINK = """
+import enum
 from datetime import date
 from typing import Annotated
-from msgspec import Meta
+from msgspec import Meta, Struct
 from streamproc.errors import ConfigError
 from streamproc.plugins import PlugIn, SinkConfig
+from streamproc.secret import Secret
 from streamproc.sinks import MemorySink
+
+class Paper(enum.Enum):
+    white = "white"
+
+class Chapter(Struct, forbid_unknown_fields=True):
+    title: str
+    key: Secret | None = None
 
 class Config(SinkConfig, tag="diary", frozen=True, kw_only=True, forbid_unknown_fields=True):
     since: date = date(2026, 1, 1)
     mixed: int | str = 1
     colour: Annotated[str, Meta(pattern="^#")] = "#fff"
     pages: list[int] = []
+    chapters: list[Chapter] = []
+    paper: Paper = Paper.white
 
 def make(options):
     if options.mixed == 13:
@@ -261,6 +274,11 @@ def diary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("mixed = 1.5", "mixed: expected something else, got 1.5"),
         ('colour = "red"', 'colour: expected a string, got "red"'),
         ("pages = [1, true]", "pages[1]: expected a whole number, got true"),
+        ('paper = "white"', None),
+        ('chapters = [{ title = "x", key = "${KEY}" }]', None),
+        ('paper = "blue"', 'paper: expected something else, got "blue"'),
+        ("chapters = [{ titel = 1 }]", 'chapters[0].titel: unknown key; did you mean "title"?'),
+        ("chapters = 5", "chapters: expected a list of tables, got 5; write it in [ ]"),
         ("mixed = 13", "mixed: expected another number, got 13"),
         ("mixed = 14", "cannot be made, it raised RuntimeError; ask whoever made that plug-in"),
     ],
@@ -269,12 +287,12 @@ def test_options_of_a_plug_in(option: str, told: str | None, diary: Path) -> Non
     """They are decoded and refused like those that are built in."""
     path = write(diary, f'[ingest]\n[[sinks]]\nkind = "diary"\n{option}\n')
     if told is None:
-        assert load_config(path, {}).sinks
+        assert load_config(path, {"KEY": "kT3vQm9sXw2LbR8n"}).sinks
         return
     with pytest.raises(InvalidConfig) as caught:
         load_config(path, {})
 
-    (fault,) = caught.value.faults
+    fault = caught.value.faults[0]
     assert str(fault).split("sinks[0]")[1].lstrip(".: ") == told
 
 
@@ -292,6 +310,13 @@ def test_a_plug_in_that_cannot_be_imported_is_a_mistake_in_the_config(
     install(monkeypatch, tmp_path / "two", "broken_two", {"sinks": {"broken": "broken_two:X"}})
     with pytest.raises(InvalidConfig, match=r"'broken' is brought by broken_.* and by broken_.*; remove one"):
         load_config(path, {})
+
+
+def test_mistakes_survive_pickling() -> None:
+    """Like every error of streamproc."""
+    error = InvalidConfig([Fault("b.toml", 2, ("log", "level"), "odd"), Fault("b.toml", 1, (), "worse")])
+
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "b.toml:1: worse\nb.toml:2: log.level: odd"
 
 
 def test_the_path_may_be_any_kind_of_path(tmp_path: Path) -> None:

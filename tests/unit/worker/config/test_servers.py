@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamproc.worker.config.lint import is_loopback
+from streamproc.worker.config.servers import is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
