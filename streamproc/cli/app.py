@@ -43,6 +43,7 @@ Examples:
                                     every change of a live stream, at once
   streamproc replay run.sse --store runs.db
                                     and kept; then: streamproc steps runs.db
+  streamproc init streamproc.toml   a config for a worker; then: streamproc check
 
 Exit codes:
   0    ok

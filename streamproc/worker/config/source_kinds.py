@@ -95,7 +95,8 @@ def _revealed(headers: Mapping[str, Secret]) -> dict[str, str]:
 
 
 async def _probe_http(options: HttpSourceConfig) -> str:
-    return await dial(options.url)
+    found = await dial(options.url)
+    return found if options.resync is None else f"{found}, {await dial(options.resync.base_url)}"
 
 
 async def dial(url: SecretUrl) -> str:

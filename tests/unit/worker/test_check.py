@@ -44,6 +44,7 @@ async def test_all_is_there(tmp_path: Path) -> None:
             [[sources]]
             kind = "http"
             url = "{server.url}/runs"
+            resync = {{ base_url = "{server.url}" }}
             [[sources]]
             kind = "file"
             path = "${{DIR}}/a.sse"
@@ -67,7 +68,7 @@ async def test_all_is_there(tmp_path: Path) -> None:
 
         assert await verdicts(config) == [
             ("store", True, "opened and closed"),
-            ("sources[0]", True, f"connected to {host}"),
+            ("sources[0]", True, f"connected to {host}, connected to {host}"),
             ("sources[1]", True, "5 bytes"),
             ("sources[2]", True, "not there yet"),
             ("sinks[0]", True, "opened and closed"),

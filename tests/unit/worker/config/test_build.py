@@ -21,6 +21,7 @@ from streamproc.worker.config import (
 from tests.streams import done, run, sse, step
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_pipeline_of_a_config(tmp_path: Path) -> None:
     """What the file source reads is in the store, and in the sink under its name."""

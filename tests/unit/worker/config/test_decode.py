@@ -3,6 +3,7 @@
 from pathlib import Path as FilePath
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -56,6 +57,7 @@ def outcome(data: dict[str, Any], variables: dict[Path, tuple[str, ...]]) -> Out
     return Outcome(config, "")
 
 
+@pytest.mark.slow
 @given(CONFIGS)
 def test_any_config_is_taken_or_its_mistakes_are_told(data: dict[str, Any]) -> None:
     """Each on one line that has a place."""
@@ -65,6 +67,7 @@ def test_any_config_is_taken_or_its_mistakes_are_told(data: dict[str, Any]) -> N
     assert all(line.startswith("c.toml:1: ") for line in result.told.split("\n") if result.told)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["jsonl", "console"]), TABLE)
 def test_any_options_of_a_sink(kind: str, options: dict[str, Any]) -> None:
     """They come closer to a whole config than random sections do."""
@@ -74,6 +77,7 @@ def test_any_options_of_a_sink(kind: str, options: dict[str, Any]) -> None:
     assert (result.config is None) == bool(result.told)
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_value_of_a_variable(value: str) -> None:
     """A number where one is expected, and told without being shown otherwise."""

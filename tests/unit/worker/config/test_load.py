@@ -238,7 +238,7 @@ class Chapter(Struct, forbid_unknown_fields=True):
     title: str
     key: Secret | None = None
 
-class Config(SinkConfig, tag="diary", frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Config(SinkConfig, tag="diary"):
     since: date = date(2026, 1, 1)
     mixed: int | str = 1
     colour: Annotated[str, Meta(pattern="^#")] = "#fff"

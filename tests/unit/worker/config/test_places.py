@@ -122,6 +122,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(KEYS, VALUES, max_size=4), st.lists(st.dictionaries(KEYS, VALUES, max_size=3), max_size=3))
 def test_any_document_is_followed(top: dict[str, Any], tables: list[dict[str, Any]]) -> None:
     """What is written comes back from the standard library's parser, and each of its paths has the right line."""
