@@ -21,6 +21,8 @@ PACKAGE = "streamproc"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"streamproc.errors", "streamproc.secret", "streamproc.wording"}),
     frozenset({"streamproc.model"}),
+    frozenset({"streamproc.usage"}),  # what states say of tokens spent
+    frozenset({"streamproc.cost"}),
     frozenset({"streamproc.core"}),
     frozenset({"streamproc.dialects"}),
     frozenset({"streamproc.core.processor"}),  # joins framing, a dialect chosen by name, and the reducer
@@ -53,7 +55,7 @@ NOT_SANS_IO = frozenset(
 )
 
 # `import streamproc` must stay cheap; what needs these loads them when it is used.
-LAZY = ("aiohttp", "anyio", "asyncio", "sqlite3", "structlog")
+LAZY = ("aiohttp", "anyio", "asyncio", "genai_prices", "sqlite3", "structlog")
 
 
 class Module:

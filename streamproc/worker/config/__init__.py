@@ -1,6 +1,6 @@
 """The worker's configuration: a TOML file as structs, and the parts that they describe."""
 
-from streamproc.worker.config.build import NamedSink, Stream, build_sinks, build_store, build_streams, dialect_of
+from streamproc.worker.config.build import NamedSink, Stream, build_sinks, build_store, build_streams
 from streamproc.worker.config.faults import Fault, InvalidConfig
 from streamproc.worker.config.load import Document, load_config, read_document
 from streamproc.worker.config.sections import (
@@ -27,7 +27,6 @@ __all__ = [
     "build_sinks",
     "build_store",
     "build_streams",
-    "dialect_of",
     "load_config",
     "read_document",
 ]

@@ -14,13 +14,12 @@ from typing import Self
 from msgspec import Struct
 
 from streamproc.core.change import Change
-from streamproc.core.dialect import dialect_names
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.protocols import Sink, Source, Store
 from streamproc.worker.config.kinds import kind_of, plugin_of
 from streamproc.worker.config.sections import WorkerConfig
 
-__all__ = ["NamedSink", "Stream", "build_sinks", "build_store", "build_streams", "dialect_of"]
+__all__ = ["NamedSink", "Stream", "build_sinks", "build_store", "build_streams"]
 
 
 class Stream(Struct, frozen=True):
@@ -73,12 +72,4 @@ def build_sinks(config: WorkerConfig) -> list[tuple[Sink, DeliveryPolicy]]:
 
 def build_streams(config: WorkerConfig) -> list[Stream]:
     """The sources with their dialects, in their order."""
-    return [
-        Stream(plugin_of("sources", kind_of(source)).make(source), dialect_of(source.dialect))
-        for source in config.sources
-    ]
-
-
-def dialect_of(name: str) -> str:
-    """The dialect to name to a pipeline; "auto" is the Assistants one where nothing tells dialects apart."""
-    return "assistants" if name == "auto" and "auto" not in dialect_names() else name
+    return [Stream(plugin_of("sources", kind_of(source)).make(source), source.dialect) for source in config.sources]

@@ -54,12 +54,11 @@ def _purpose(config: WorkerConfig) -> Found:
 def _dialects(config: WorkerConfig) -> Found:
     named: list[tuple[Path, SourceConfig | Any]] = [(("sources", at), one) for at, one in enumerate(config.sources)]
     named += [((name,), getattr(config, name)) for name in ("ingest", "proxy")]
-    known = ("auto", *(name for name in dialect_names() if name != "auto"))
+    known = dialect_names()
     for path, section in named:
         if section is not None and section.dialect not in known:
-            names = ", ".join(known)
-            near = suggestion(section.dialect, known)
-            yield (*path, "dialect"), f"no dialect {quoted(section.dialect)}; known: {names}{near}"
+            advice = suggestion(section.dialect, known) or "; `streamproc plugins` lists what is installed"
+            yield (*path, "dialect"), f"there is no dialect {quoted(section.dialect)}{advice}"
 
 
 def _requests(config: WorkerConfig) -> Found:
@@ -72,6 +71,8 @@ def _requests(config: WorkerConfig) -> Found:
         yield from _headers(source.headers, (*path, "headers"))
         if source.json is not None and source.body is not None:
             yield (*path, "body"), "json is given too, and a request has one body; remove one of the two"
+        if source.resume is not None and source.resume.url is not None:
+            yield from address_faults(source.resume.url, (*path, "resume", "url"))
         if (resync := source.resync) is not None:
             yield from address_faults(resync.base_url, (*path, "resync", "base_url"))
             yield from _headers(resync.headers or {}, (*path, "resync", "headers"))

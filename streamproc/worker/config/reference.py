@@ -10,7 +10,7 @@ from streamproc.plugins import SinkConfig, SourceConfig, StoreConfig
 from streamproc.worker.config.described import Key, keys
 from streamproc.worker.config.sections import AdminConfig, IngestConfig, LimitsConfig, LogConfig, ProxyConfig
 from streamproc.worker.config.sink_kinds import ConsoleSinkConfig, JsonlSinkConfig
-from streamproc.worker.config.source_kinds import FileSourceConfig, HttpSourceConfig, ResyncConfig
+from streamproc.worker.config.source_kinds import FileSourceConfig, HttpSourceConfig, ResumeConfig, ResyncConfig
 from streamproc.worker.config.store_kinds import MemoryStoreConfig, SqliteStoreConfig
 from streamproc.worker.config.toml import toml_value
 
@@ -31,9 +31,8 @@ TABLES: Final = (
     Table('[store] kind = "memory"', MemoryStoreConfig, "For trying things out: it ends with the process."),
     Table("[[sources]]", SourceConfig, "A stream that the worker fetches. Of every kind:"),
     Table('[[sources]] kind = "http"', HttpSourceConfig, "The stream that an HTTP request answers with."),
-    Table(
-        "[sources.resync]", ResyncConfig, "Where an Assistants API tells the result of a run whose stream broke off."
-    ),
+    Table("[sources.resume]", ResumeConfig, "How the stream goes on at another address, should it break off."),
+    Table("[sources.resync]", ResyncConfig, "Where an API tells the result of a run whose stream broke off for good."),
     Table('[[sources]] kind = "file"', FileSourceConfig, "A recorded stream, or one that is still being written."),
     Table("[[sinks]]", SinkConfig, "Where changes go; see [sinks.md](sinks.md). Of every kind:"),
     Table('[[sinks]] kind = "jsonl"', JsonlSinkConfig, "A file with one change a line. Needs the `jsonl` extra."),

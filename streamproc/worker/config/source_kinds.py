@@ -6,7 +6,7 @@ What a kind needs is imported when it is made.
 import os
 import stat
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import anyio
 from msgspec import Meta, Struct
@@ -16,13 +16,26 @@ from streamproc.protocols import Source
 from streamproc.secret import Secret, SecretUrl
 from streamproc.worker.config.values import Seconds, Text
 
-__all__ = ["SOURCES", "FileSourceConfig", "HttpSourceConfig", "ResyncConfig", "dial"]
+if TYPE_CHECKING:
+    from streamproc.sources import AssistantsResync, ResponsesResync
+
+__all__ = ["SOURCES", "FileSourceConfig", "HttpSourceConfig", "ResumeConfig", "ResyncConfig", "dial"]
+
+
+class ResumeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a stream that broke off goes on at another address."""
+
+    api: Annotated[Literal["responses"], Meta(description="responses: that of a background response, where it stopped")]
+    url: Annotated[
+        SecretUrl | None, Meta(description="where responses are, at the origin of the source; its `url` unless given")
+    ] = None
 
 
 class ResyncConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an Assistants API tells the result of a run whose stream broke off."""
+    """Where an API tells the result of a run whose stream broke off."""
 
-    base_url: Annotated[SecretUrl, Meta(description="what comes before `/threads`")]
+    api: Annotated[Literal["assistants", "responses"], Meta(description="which protocol it speaks")] = "assistants"
+    base_url: Annotated[SecretUrl, Meta(description="what comes before `/threads`; of responses, where they are")]
     headers: Annotated[
         dict[str, Secret] | None, Meta(description="of every request; those of the source unless given")
     ] = None
@@ -47,6 +60,7 @@ class HttpSourceConfig(SourceConfig, tag="http", frozen=True, kw_only=True, forb
     ] = None
     idle_timeout_s: Annotated[Seconds, Meta(description="how long nothing at all may come")] = 60.0
     connect_timeout_s: Annotated[Seconds, Meta(description="for finding the host and connecting to it")] = 10.0
+    resume: Annotated[ResumeConfig | None, Meta(description="how the stream goes on at another address")] = None
     resync: Annotated[ResyncConfig | None, Meta(description="where the result is, should the stream break off")] = None
 
 
@@ -62,10 +76,10 @@ class FileSourceConfig(SourceConfig, tag="file", frozen=True, kw_only=True, forb
 
 
 def _make_http(options: HttpSourceConfig) -> Source:
-    from streamproc.sources.assistants_resync import AssistantsResync
     from streamproc.sources.http import HttpSource
+    from streamproc.sources.responses import ResponsesResume
 
-    resync = options.resync
+    resume = options.resume
     return HttpSource(
         options.url.reveal(),
         method=options.method,
@@ -76,17 +90,24 @@ def _make_http(options: HttpSourceConfig) -> Source:
         idempotent=options.idempotent,
         idle_timeout_s=options.idle_timeout_s,
         connect_timeout_s=options.connect_timeout_s,
-        resync=None
-        if resync is None
-        else AssistantsResync(
-            resync.base_url.reveal(),
-            headers=_revealed(options.headers if resync.headers is None else resync.headers),
-            params=resync.params,
-            poll_s=resync.poll_s,
-            max_poll_s=resync.max_poll_s,
-            timeout_s=resync.timeout_s,
-            request_timeout_s=resync.request_timeout_s,
-        ),
+        resume=None if resume is None else ResponsesResume(None if resume.url is None else resume.url.reveal()),
+        resync=None if options.resync is None else _make_resync(options.resync, options.headers),
+    )
+
+
+def _make_resync(options: ResyncConfig, headers: Mapping[str, Secret]) -> "AssistantsResync | ResponsesResync":
+    from streamproc.sources.assistants_resync import AssistantsResync
+    from streamproc.sources.responses import ResponsesResync
+
+    kind = ResponsesResync if options.api == "responses" else AssistantsResync
+    return kind(
+        options.base_url.reveal(),
+        headers=_revealed(headers if options.headers is None else options.headers),
+        params=options.params,
+        poll_s=options.poll_s,
+        max_poll_s=options.max_poll_s,
+        timeout_s=options.timeout_s,
+        request_timeout_s=options.request_timeout_s,
     )
 
 

@@ -433,7 +433,7 @@ max_open_runs = 0
 [ingest]
 dialect = "asistants"
 """,
-        '2: ingest.dialect: no dialect "asistants"; known: auto, assistants; did you mean "assistants"?',
+        '2: ingest.dialect: there is no dialect "asistants"; did you mean "assistants"?',
     ),
     Mistake(
         "a URL that is none",

@@ -6,16 +6,13 @@ from pathlib import Path
 import pytest
 
 from streamproc import Change, DeliveryPolicy, Pipeline
-from streamproc.core import dialect
-from streamproc.dialects import AssistantsDialect
 from streamproc.sinks import JsonlSink
-from streamproc.sources import AssistantsResync, HttpSource
+from streamproc.sources import AssistantsResync, HttpSource, ResponsesResync
 from streamproc.worker.config import (
     NamedSink,
     build_sinks,
     build_store,
     build_streams,
-    dialect_of,
     load_config,
 )
 from tests.streams import done, run, sse, step
@@ -65,6 +62,15 @@ def test_options_reach_the_parts(tmp_path: Path) -> None:
         headers = { Authorization = "Bearer x" }
         json = { stream = true }
         resync = { base_url = "https://api.example.com/v1" }
+        [[sources]]
+        kind = "http"
+        name = "background"
+        url = "https://api.example.com/v1/responses"
+        method = "POST"
+        json = { stream = true, background = true }
+        headers = { Authorization = "Bearer x" }
+        resume = { api = "responses" }
+        resync = { api = "responses", base_url = "https://api.example.com/v1/responses" }
         [[sinks]]
         kind = "jsonl"
         path = "a.jsonl"
@@ -73,7 +79,7 @@ def test_options_reach_the_parts(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     config = load_config(path, {})
-    (stream,) = build_streams(config)
+    stream, background = build_streams(config)
     ((sink, policy),) = build_sinks(config)
 
     assert build_store(config) is None
@@ -81,7 +87,11 @@ def test_options_reach_the_parts(tmp_path: Path) -> None:
     assert stream.source._body == b'{"stream":true}'
     resync = stream.source.resync.__self__  # type: ignore[attr-defined]
     assert isinstance(resync, AssistantsResync)
-    assert resync._headers["Authorization"] == stream.source._headers["Authorization"] == "Bearer x"
+    assert resync._api._headers["Authorization"] == stream.source._headers["Authorization"] == "Bearer x"
+    assert isinstance(background.source, HttpSource)
+    assert background.source.resumable
+    assert not stream.source.resumable
+    assert isinstance(background.source.resync.__self__, ResponsesResync)  # type: ignore[attr-defined]
     assert isinstance(sink, NamedSink)
     assert isinstance(sink.sink, JsonlSink)
     assert sink.name == "jsonl"
@@ -106,13 +116,3 @@ async def test_a_sink_that_is_not_entered_has_a_name_too() -> None:
         await named.write([])
 
     assert plain.batches == [0]
-
-
-def test_dialects_are_told_apart_where_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else "auto" is the one that is always there."""
-    monkeypatch.setattr(dialect, "_FACTORIES", {"assistants": AssistantsDialect})
-
-    assert dialect_of("auto") == "assistants"
-    assert dialect_of("chat") == "chat"
-    dialect.register_dialect("auto", AssistantsDialect)
-    assert dialect_of("auto") == "auto"
