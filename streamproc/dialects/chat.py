@@ -1,0 +1,284 @@
+"""The chat dialect: Chat Completions chunks, as OpenAI and the many servers that follow it send them.
+
+One stream is one model call. It knows no steps: each choice becomes a step for its message and one for all its tool
+calls, see chat_choice.py, and the completion becomes the run, unless the caller names one that has several calls.
+
+`finish_reason` is what ends a choice, and the stream is complete once every choice has one and no error came. `[DONE]`
+alone is no success: servers send it after errors, too. So a `[DONE]` that comes too early is passed over, and the end
+of the stream is then what it would be without it, truncated; a stream that lacks its `[DONE]` may be complete.
+
+The run's id is the first that a chunk has; what comes later is not looked at, since some servers give each chunk one.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from streamproc.core.dialect import TextReader
+from streamproc.core.events import DONE, ERROR, Event
+from streamproc.core.spot import Spot
+from streamproc.core.sse import Frame
+from streamproc.dialects.chat_choice import Choice
+from streamproc.dialects.chat_slots import oddity
+from streamproc.dialects.chat_turns import Calls, ChatTurns
+from streamproc.dialects.chat_wire import code_of, is_chunk, last_error, read_chunk, time_of
+from streamproc.dialects.payload import anomaly, decode_json, error_object
+from streamproc.dialects.translation import Rules, Translation, canonical_usage, unique_id
+
+__all__ = ["ChatDialect", "matches"]
+
+_MAX_CHOICES: Final = 128  # as many as the API makes at most
+_METADATA: Final = ("system_fingerprint", "service_tier", "provider")
+_KEEP_ALIVE: Final = frozenset({"ping", "keepalive"})
+
+
+def matches(event: str, payload: Mapping[str, Any]) -> bool:
+    """Whether a frame is a chunk. Azure's first one has an empty `object`, other servers leave it out."""
+    return event == "message" and is_chunk(payload) and payload.get("object") in ("chat.completion.chunk", "", None)
+
+
+class ChatDialect:
+    """Translates one stream of chunks."""
+
+    cursor: str | None = None  # this protocol cannot resume a stream
+
+    def __init__(
+        self,
+        run_id: str | None = None,
+        turn: int = 1,
+        *,
+        thread_id: str = "",
+        assistant_id: str = "",
+        rules: Rules | None = None,
+        done_suffices: bool = False,
+        calls: Calls | None = None,
+    ) -> None:
+        """
+        Args:
+            run_id: of a run that this model call is part of; by default it is one of its own, named by the wire.
+            turn: which call of that run it is, from 1.
+            assistant_id: by default the model.
+            done_suffices: whether a choice without a `finish_reason` ends with `[DONE]`, for servers that give none.
+            calls: what the calls of a run have in common, see `turns`.
+        """
+        self._run_id = run_id
+        self._turn = turn
+        self._thread_id = thread_id
+        self._assistant_id = assistant_id
+        self._rules = rules or Rules()
+        self._done_suffices = done_suffices
+        self._calls = calls or Calls()
+        self._translation: Translation | None = None  # once the run is known
+        self._message_id = ""
+        self._first = b""  # the first payload, if it names no run
+        self._choices: dict[int, Choice] = {}
+        self._usage: dict[str, Any] | None = None
+        self._error: dict[str, Any] | None = None
+        self._has_ended = False
+        self.texts: Mapping[str | None, TextReader] = {None: self._read}
+
+    @staticmethod
+    def turns(
+        run_id: str, *, thread_id: str = "", assistant_id: str = "", rules: Rules | None = None
+    ) -> "ChatTurns[ChatDialect]":
+        """Return what makes the dialect of each model call of an agent loop, for `StreamProcessor(dialect=...)`."""
+
+        def make(turn: int, calls: Calls) -> ChatDialect:
+            return ChatDialect(run_id, turn, thread_id=thread_id, assistant_id=assistant_id, rules=rules, calls=calls)
+
+        return ChatTurns(make)
+
+    def decode(self, frame: Frame) -> Sequence[Event]:
+        """Return the events of a frame; never raises."""
+        if frame.event == "message" and (found := self._read(frame.data)) is not None:
+            return (found[0].delta(found[1]),)
+        if frame.data.startswith(b"[DONE]"):
+            return self._done(frame.data)
+        data, payload, fault = decode_json(frame.data)
+        if frame.event == ERROR:
+            return self._fail(data, payload)
+        if fault or not isinstance(data, dict):
+            return (anomaly("bad_json", frame.event, payload, fault or "no JSON object"),)
+        if not isinstance(data.get("choices"), list) and (data.get("error") or data.get("object") == "error"):
+            return self._fail(data, payload)
+        if data.get("type") in _KEEP_ALIVE:
+            return ()
+        if not is_chunk(data):
+            return (anomaly("unknown_event", frame.event, payload, "no chunk of a completion"),)
+        if self._has_ended:
+            return (anomaly("late_event", frame.event, payload, "a chunk after the end of the stream"),)
+        return self._chunk(data, payload)
+
+    def finish(self) -> Sequence[Event]:
+        """Return what the end of the stream reveals."""
+        if self._is_complete:
+            return self._end()
+        translation = self._translation
+        if self._has_ended or translation is None:
+            return ()
+        events = [event for choice in self._choices.values() for event in choice.leave()]
+        if self._usage is not None:
+            events.append(translation.amend_run(usage=self._calls.total(self._usage)))
+        return events
+
+    # -- the fast path ------------------------------------------------------------------------------------------------
+
+    def _read(self, payload: bytes) -> tuple[Spot, str] | None:
+        try:
+            choice = read_chunk(payload).choices[0]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        known = self._choices.get(choice.index)
+        if known is None:
+            return None
+        delta = choice.delta
+        text, pieces = delta.content, delta.tool_calls
+        if pieces is None:
+            return (known.text, text) if text and known.text is not None else None
+        piece = pieces[0]
+        slot = known.slots.by_index.get(piece.index)
+        if text or slot is None or not piece.function.arguments:
+            return None
+        known.slots.keep(slot, piece.function.arguments)
+        return slot.spot, piece.function.arguments
+
+    # -- chunks -------------------------------------------------------------------------------------------------------
+
+    def _chunk(self, data: Mapping[str, Any], payload: bytes) -> list[Event]:
+        listed = data.get("choices")
+        choices = [choice for choice in listed if isinstance(choice, Mapping)] if isinstance(listed, list) else []
+        events: list[Event] = []
+        translation = self._translation
+        if translation is None:
+            translation, events = self._open(data, payload, bool(choices))
+            if translation is None:
+                return events
+        error = data.get("error")
+        for position, choice in enumerate(choices):
+            events += self._choice(translation, choice, position, error)
+        groq = data.get("x_groq")
+        inner = groq.get("usage") if isinstance(groq, Mapping) else None
+        self._usage = canonical_usage(data.get("usage")) or canonical_usage(inner) or self._usage
+        return [*events, *self._fail(data, payload)] if error else events
+
+    def _choice(self, translation: Translation, data: Mapping[str, Any], position: int, failure: object) -> list[Event]:
+        events: list[Event] = []
+        index = data.get("index")
+        if type(index) is not int or index < 0:
+            if index is not None:
+                events.append(oddity("index_invalid", translation.run_id, "a choice with an index that is none"))
+            index = position
+        choice = self._choices.get(index)
+        if choice is None:
+            if len(self._choices) >= _MAX_CHOICES:
+                return [*events, oddity("limit", translation.run_id, f"more than {_MAX_CHOICES} choices")]
+            message_id = f"{self._message_id}:{index}" if index else self._message_id
+            keeps = self._run_id is not None
+            choice = self._choices[index] = Choice(translation, self._turn, index, message_id, keeps=keeps)
+        delta, reason, error = data.get("delta"), data.get("finish_reason"), data.get("error")
+        if isinstance(delta, Mapping):
+            events += choice.take(delta)
+        if isinstance(reason, str) and reason:
+            choice.finish = reason
+        if error or reason == "error":
+            failed = {"error": error or failure or "finish_reason: error"}
+            choice.error = last_error(failed)
+            if not failure:  # else the chunk says so, once
+                events += self._fail(failed, msgspec.json.encode(failed))
+        self._usage = canonical_usage(data.get("usage")) or self._usage
+        return events
+
+    def _open(
+        self, data: Mapping[str, Any], payload: bytes, has_choices: bool
+    ) -> tuple[Translation | None, list[Event]]:
+        """The run appears with the first chunk that names the completion, or has a choice."""
+        native = data.get("id")
+        self._first = self._first or blake2b(payload, digest_size=16).hexdigest().encode()
+        if not has_choices and not (isinstance(native, str) and native):
+            return None, []
+        model, created = data.get("model"), time_of(data.get("created"))
+        if isinstance(native, str) and native:
+            completion = unique_id(native, native, *([created] if created else []))
+        elif self._run_id is not None:
+            completion = f"{self._run_id}:{self._turn}"
+        else:
+            completion = f"chat-{self._first.decode()}"
+        return self._begin(completion, model if isinstance(model, str) and model else None, created, data)
+
+    def _begin(
+        self, completion: str, model: str | None, created: int | None, data: Mapping[str, Any]
+    ) -> tuple[Translation, list[Event]]:
+        self._message_id = completion
+        run_id = completion if self._run_id is None else self._run_id
+        assistant_id = self._assistant_id or model or ""
+        translation = Translation(self._rules, run_id=run_id, thread_id=self._thread_id, assistant_id=assistant_id)
+        translation.created_at = created
+        self._translation = translation
+        metadata = {name: data[name] for name in _METADATA if isinstance(data.get(name), str) and data[name]}
+        if self._turn > 1:
+            members = {"assistant_id": assistant_id, "thread_id": self._thread_id, "required_action": None}
+            events = [translation.run("in_progress", **members, model=model, metadata=metadata)]
+        else:
+            events = [translation.open_run("in_progress", created_at=created, model=model, metadata=metadata)]
+        return translation, events + [translation.answer(*answer) for answer in self._calls.take_answers()]
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_complete(self) -> bool:
+        if self._has_ended:
+            return False
+        is_finished = [choice.finish is not None or choice.error is not None for choice in self._choices.values()]
+        return self._error is not None or (bool(is_finished) and all(is_finished))
+
+    def _done(self, payload: bytes) -> list[Event]:
+        if self._done_suffices:
+            for choice in self._choices.values():
+                choice.finish = choice.finish or "stop"
+        if self._has_ended or self._is_complete:
+            return [*self._end(), Event(DONE, None, payload)]
+        return []
+
+    def _fail(self, data: Any, payload: bytes) -> list[Event]:
+        """An error; the run fails with the first one when the stream ends."""
+        error = error_object(data, payload)
+        if self._error is None:
+            self._error = last_error(data) if isinstance(data, Mapping) else last_error({"error": error.message})
+        return [Event(ERROR, replace(error, code=code_of(data)), payload)]
+
+    def _end(self) -> list[Event]:
+        """The stream is complete: what is finished ends, and the run."""
+        if self._has_ended:
+            return []
+        self._has_ended = True
+        events: list[Event] = []
+        if self._translation is None:
+            if self._run_id is None:
+                return []
+            self._translation, events = self._begin(f"{self._run_id}:{self._turn}", None, None, {})
+        choices = [*self._choices.values()]
+        self._choices = {}
+        is_exact = len(choices) == 1 or self._rules.usage_on_last_step
+        for choice in choices:
+            if choice.finish is None and choice.error is None:
+                events += choice.leave()
+            else:
+                events += choice.end(self._usage if is_exact and choice is choices[-1] else None)
+        return [*events, self._end_run(self._translation, choices)]
+
+    def _end_run(self, translation: Translation, choices: Sequence[Choice]) -> Event:
+        members: dict[str, Any] = {}
+        if self._usage is not None:
+            members["usage"] = self._calls.total(self._usage)
+        if self._error is not None:
+            return translation.run("failed", last_error=self._error, **members)
+        cut = next((choice.finish for choice in choices if choice.finish in self._rules.cuts), None)
+        if cut is not None:
+            members["incomplete_details"] = {"reason": cut}
+        elif self._run_id is not None and (calls := [call for choice in choices for call in choice.slots.calls()]):
+            action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
+            return translation.run("requires_action", required_action=action, **members)
+        return translation.run("completed", **members)
