@@ -169,7 +169,8 @@ class Choice:
             case {"type": "image_url"}:
                 self._notes.take_delta({"images": [part]})
                 return []
-        return [oddity("unknown_type", self._message_step, "a part of the content")]
+            case _:
+                return [oddity("unknown_type", self._message_step, "a part of the content")]
 
     def _block(self, type: str) -> tuple[int, list[Event]]:
         """The index of the content block of that type, and what opens the message if nothing did."""

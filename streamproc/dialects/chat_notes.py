@@ -124,10 +124,10 @@ def _hashable(value: object) -> object:
 
 def _image(entry: Any) -> Any:
     """An image without its bytes, if the URL holds them."""
-    image = entry.get("image_url") if isinstance(entry, Mapping) else None
-    url = image.get("url") if isinstance(image, Mapping) else None
-    if not isinstance(url, str) or not url.startswith("data:"):
-        return entry
-    media_type, _, encoded = url.partition(",")
-    described = {"media_type": media_type[len("data:") :].partition(";")[0], "encoded_bytes": len(encoded)}
-    return {**entry, "image_url": {**image, "url": None, **described}}
+    match entry:
+        case {"image_url": {"url": str() as url} as image} if url.startswith("data:"):
+            media_type, _, encoded = url.removeprefix("data:").partition(",")
+            described = {"media_type": media_type.partition(";")[0], "encoded_chars": len(encoded)}
+            return {**entry, "image_url": {**image, "url": None, **described}}
+        case _:
+            return entry

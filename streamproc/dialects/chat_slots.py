@@ -186,4 +186,5 @@ def _text(arguments: Any) -> str | None:
             return arguments
         case dict() | list():
             return _encode(arguments).decode()
-    return None
+        case _:
+            return None
