@@ -211,7 +211,7 @@ class ChatDialect:
     def _begin(
         self, completion: str, model: str | None, created: int | None, data: Mapping[str, Any]
     ) -> tuple[Translation, list[Event]]:
-        self._message_id = completion
+        self._message_id = self._calls.message_id(completion, self._turn)
         run_id = completion if self._run_id is None else self._run_id
         assistant_id = self._assistant_id or model or ""
         translation = Translation(self._rules, run_id=run_id, thread_id=self._thread_id, assistant_id=assistant_id)

@@ -18,6 +18,13 @@ class Calls:
     def __init__(self) -> None:
         self._answers: list[tuple[str, str]] = []
         self._usage: dict[str, Any] = {}
+        self._messages: set[str] = set()
+
+    def message_id(self, native: str, turn: int) -> str:
+        """The id of a turn's message: the wire's, unless an earlier turn has the same."""
+        id = f"{native}:{turn}" if native in self._messages else native
+        self._messages.add(id)
+        return id
 
     def answer(self, call_id: str, output: str) -> None:
         """The output of a tool call, which the request of the next turn has."""
