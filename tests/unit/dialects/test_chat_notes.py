@@ -19,13 +19,10 @@ def test_kinds_of_reasoning_are_kept_apart() -> None:
     """Each is one text, whatever comes between its pieces."""
     notes = noted({"reasoning": "a"}, {"reasoning_content": "x"}, {"reasoning": "b", "reasoning_content": "y"})
 
-    assert notes.has_any
-    assert notes.take_reasoning() == [
-        {"type": "reasoning", "text": "ab"},
-        {"type": "reasoning_content", "text": "xy"},
-    ]
-    assert not notes.has_any
-    assert notes.take_reasoning() == []
+    had_any, found = notes.has_any, notes.take_reasoning()
+
+    assert found == [{"type": "reasoning", "text": "ab"}, {"type": "reasoning_content", "text": "xy"}]
+    assert [had_any, notes.has_any, notes.take_reasoning()] == [True, False, []]
 
 
 @pytest.mark.parametrize("value", [None, "", 5, [], {}])
@@ -109,12 +106,10 @@ def test_all_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         "executed_tools": [{}],
     }
     notes = noted({"reasoning": "x" * 9})
-
-    assert not notes.is_full
-
+    was_full = notes.is_full
     notes.take_delta(full)
     notes.take_delta({"audio": {"id": "y"}})
 
-    assert notes.is_full
+    assert [was_full, notes.is_full] == [False, True]
     assert notes.take_reasoning() == [{"type": "reasoning", "text": "x" * 9}]
     assert notes.take_media() == {"audio": {"id": "y"}}
