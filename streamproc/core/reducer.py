@@ -20,7 +20,7 @@ from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import ENTRIES, FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
 from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around
-from streamproc.core.spot import Spot
+from streamproc.core.spot import Spot, TextReader
 from streamproc.core.stored import StoredObject
 from streamproc.core.table import States, Table
 from streamproc.core.turn import TRUNCATED, Turn
@@ -232,40 +232,81 @@ class Reducer:
                 context.seq, places.last, places.object_id = seq, place, body.id
         return None
 
-    def grow(self, spot: Spot, text: str, context: StreamContext) -> Change | None:
-        """Merge one text fragment of a translated stream, as `apply` would merge `spot.delta(text)`.
+    def grow(
+        self, read: TextReader, payloads: Iterator[bytes], context: StreamContext, out: list[Change]
+    ) -> bytes | None:
+        """Merge text fragments of a translated stream, each as `apply` would merge `spot.delta(text)`.
 
-        Returns None, and changes nothing, when the general rules must see it.
+        The changes go to `out`. Returns the first payload that `read` does not take; None when all were merged.
         """
-        if context.done or not text:
-            return None
-        place = spot.place
-        if place is None:
-            place = self._find(spot, context)
-            if place is None:
-                return None
-        record = place.record
-        buffer = place.buffer() if place.touched == record.touched else place.text(context.owner)
-        size = record.size + len(text)
-        if buffer is None or size > self._max_size:
-            spot.place = None
-            return None
-        revision = record.revision + 1
-        buffer.append(text, revision)
-        record.revision, record.size = revision, size
-        seq = context.seq = context.seq + 1
-        return Change(
-            context.origin, seq, spot.event, record.body, revision, None, encode_text(text), NO_NOTE, place.around
-        )
+        for payload in payloads:
+            found = read(payload)
+            while found is not None:
+                spot, text = found
+                place = None if context.done else self._place(spot, context)
+                if place is None or not text or place.record.size + len(text) > self._max_size:
+                    out += self.apply(spot.delta(text), context)
+                    break
+                rest, found = self._grow_one(spot, place, text, read, payloads, context, out)
+                if rest is None:
+                    return None
+                payload = rest
+            else:
+                return payload
+        return None
 
-    def _find(self, spot: Spot, context: StreamContext) -> Place | None:
+    def _grow_one(
+        self,
+        spot: Spot,
+        place: Place,
+        text: str,
+        read: TextReader,
+        payloads: Iterator[bytes],
+        context: StreamContext,
+        out: list[Change],
+    ) -> tuple[bytes | None, tuple[Spot, str] | None]:
+        """Merge `text`, and what follows it for as long as it is for the same spot.
+
+        Returns the first payload that is not, and what was read of it.
+        """
+        record, buffer = place.record, place.buffer()
+        assert buffer is not None  # a place that was just looked at
+        origin, event, body, around = context.origin, spot.event, record.body, spot.around
+        seq, revision, room = context.seq, record.revision, self._max_size - record.size
+        first, parts, append = revision + 1, buffer.parts, out.append
+        payload: bytes | None = None
+        found: tuple[Spot, str] | None = None
+        try:
+            while True:
+                room -= len(text)
+                parts.append(text)
+                revision += 1
+                seq += 1
+                append(Change(origin, seq, event, body, revision, None, encode_text(text), NO_NOTE, around))
+                payload = next(payloads, None)
+                if payload is None:
+                    return None, None
+                found = read(payload)
+                if found is None or found[0] is not spot:
+                    return payload, found
+                text = found[1]
+                if not text or len(text) > room:
+                    return payload, found
+        finally:
+            buffer.grew(first, revision)
+            record.revision, record.size, context.seq = revision, self._max_size - room, seq
+
+    def _place(self, spot: Spot, context: StreamContext) -> Place | None:
         """Where a spot is in the states, if there is a text that grows."""
+        place = spot.place
+        if place is not None and place.text(context.owner) is not None:
+            return place
+        spot.place = None
         record = (self._steps if spot.event is STEP_DELTA else self._messages).get(spot.id)
         buffer = None if record is None else growing_text(record, context.owner, spot.index, spot.path)
-        if record is None or buffer is None:
-            return None
-        place = spot.place = Place(record, buffer, spot.index, spot.path, spot.around)
-        return place
+        if record is not None and buffer is not None:
+            spot.place = Place(record, buffer, spot.index, spot.path, spot.around)
+        return spot.place
 
     def _learn(self, places: Places, decode: FragmentDecoder, payload: bytes, context: StreamContext) -> Place | None:
         """The place a fragment belongs to, if it is a known one; how its payloads look is learned."""
