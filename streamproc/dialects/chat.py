@@ -19,11 +19,9 @@ from msgspec.structs import replace
 
 from streamproc.core.dialect import TextReader
 from streamproc.core.events import DONE, ERROR, Event
-from streamproc.core.place import decode_text
 from streamproc.core.spot import Spot
 from streamproc.core.sse import Frame
 from streamproc.dialects.chat_choice import Choice
-from streamproc.dialects.chat_shape import Shape, learn_shape
 from streamproc.dialects.chat_slots import oddity
 from streamproc.dialects.chat_turns import Calls, ChatTurns
 from streamproc.dialects.chat_wire import code_of, is_chunk, last_error, read_chunk, time_of
@@ -33,7 +31,6 @@ from streamproc.dialects.translation import Rules, Translation, canonical_usage,
 __all__ = ["ChatDialect", "matches"]
 
 _MAX_CHOICES: Final = 128  # as many as the API makes at most
-_MAX_LESSONS: Final = 200  # shapes learned in a stream; where texts take turns they are not worth it
 _METADATA: Final = ("system_fingerprint", "service_tier", "provider")
 _KEEP_ALIVE: Final = frozenset({"ping", "keepalive"})
 
@@ -81,8 +78,6 @@ class ChatDialect:
         self._usage: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
         self._has_ended = False
-        self._shape: Shape | None = None  # of the last text
-        self._lessons = _MAX_LESSONS
         self.texts: Mapping[str | None, TextReader] = {None: self._read}
 
     @staticmethod
@@ -100,7 +95,6 @@ class ChatDialect:
         """Return the events of a frame; never raises."""
         if frame.event == "message" and (found := self._read(frame.data)) is not None:
             return (found[0].delta(found[1]),)
-        self._shape = None
         if frame.data.startswith(b"[DONE]"):
             return self._done(frame.data)
         data, payload, fault = decode_json(frame.data)
@@ -133,15 +127,6 @@ class ChatDialect:
     # -- the fast path ------------------------------------------------------------------------------------------------
 
     def _read(self, payload: bytes) -> tuple[Spot, str] | None:
-        shape = self._shape
-        if shape is not None and (literal := shape.literal(payload)) is not None:
-            try:
-                text = decode_text(literal)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                return None
-            if shape.slot is not None:
-                shape.slots.keep(shape.slot, text)
-            return shape.spot, text
         try:
             choice = read_chunk(payload).choices[0]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -150,20 +135,15 @@ class ChatDialect:
         if known is None:
             return None
         delta = choice.delta
-        text, pieces = delta.content or "", delta.tool_calls
-        spot, slot = known.text, None
-        if pieces is not None:
-            slot = known.slots.by_index.get(pieces[0].index)
-            if text or slot is None:
-                return None
-            spot, text = slot.spot, pieces[0].function.arguments
-            known.slots.keep(slot, text)
-        if spot is None or not text:
+        text, pieces = delta.content, delta.tool_calls
+        if pieces is None:
+            return (known.text, text) if text and known.text is not None else None
+        piece = pieces[0]
+        slot = known.slots.by_index.get(piece.index)
+        if text or slot is None or not piece.function.arguments:
             return None
-        if self._lessons:
-            self._lessons -= 1
-            self._shape = learn_shape(payload, spot, known.slots, slot)
-        return spot, text
+        known.slots.keep(slot, piece.function.arguments)
+        return slot.spot, piece.function.arguments
 
     # -- chunks -------------------------------------------------------------------------------------------------------
 
