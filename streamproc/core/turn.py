@@ -163,13 +163,14 @@ class Turn:
             self._answer(patch)
             return
         record = self._table.touch(kind, patch.id)
-        if record is None:
+        restarts = record is not None and not record.closed and record.compare(self._context.owner) > 0
+        if record is None or (restarts and patch.defaults):
             state = {"id": patch.id, "object": _OBJECTS[kind]}
         else:
             state = self._before = record.body.data(record.revision)
             if "status" not in patch.members:  # named after the status that it has
                 name = snapshot_name(_OBJECTS[kind], record.status)
-        self._take_patched(kind, name, patched(state, patch.members))
+        self._take_patched(kind, name, patched({**patch.defaults, **state}, patch.members))
 
     def _answer(self, patch: Patch) -> None:
         """The output of a tool call, which may be one of an earlier run; the stream stays with its own."""
@@ -270,7 +271,7 @@ class Turn:
             if lost := diverging(current, incoming):
                 self._report("divergence", f"{lost[0]} characters accumulated, {lost[1]} in the snapshot")
             return None
-        elif covers(incoming, current):
+        elif self._is_patched or covers(incoming, current):  # a patch says on purpose what it says
             return None
         else:
             self._report("kept_partial", f"a snapshot with less {key} than was accumulated")
