@@ -81,9 +81,7 @@ class Translation:
         self.run_id = run_id
         self.thread_id = thread_id
         self.assistant_id = assistant_id
-        self.created_at: int | None = (
-            None  # of steps and messages that appear, in seconds; None where the wire has no time
-        )
+        self.created_at: int | None = None  # of the steps and messages that appear, in seconds; None: no time is known
         self._steps: dict[str, _Step] = {}  # by id, in order of appearance
         self._reasoning: list[Any] = []  # for the next step
         self._last_closed: _Step | None = None
