@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from streamproc import __version__
+from streamproc.cli.check import CHECK_EPILOGUE, check
 from streamproc.cli.exits import Exit
+from streamproc.cli.explain import EXPLAIN_EPILOGUE, explain
+from streamproc.cli.init import INIT_EPILOGUE, init
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
+from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -42,6 +46,7 @@ Examples:
                                     every change of a live stream, at once
   streamproc replay run.sse --store runs.db
                                     and kept; then: streamproc steps runs.db
+  streamproc init streamproc.toml   a config for a worker; then: streamproc check
 
 Exit codes:
   0    ok
@@ -246,6 +251,10 @@ def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | No
     return Prices(models=models)
 
 
+app.command(init, usage="Usage: streamproc init [PATH|-] [OPTIONS]", help_epilogue=INIT_EPILOGUE)
+app.command(check, usage="Usage: streamproc check CONFIG [OPTIONS]", help_epilogue=CHECK_EPILOGUE)
+app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXPLAIN_EPILOGUE)
+app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
 app.command(
@@ -304,7 +313,8 @@ def run(argv: Sequence[str]) -> int:
         note(str(error).replace(_DASH, "-"))
         return Exit.USAGE
     except (ConfigError, StoreError) as error:
-        note(str(error))
+        for fault in getattr(error, "faults", (error,)):  # an `InvalidConfig` has a line for each mistake
+            note(str(fault))
         return Exit.USAGE
     except OSError as error:  # of writing; what goes wrong with an input is told where it is read
         # What is still in the buffer must not fail again at exit.
