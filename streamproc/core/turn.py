@@ -165,12 +165,13 @@ class Turn:
         record = self._table.touch(kind, patch.id)
         restarts = record is not None and not record.closed and record.compare(self._context.owner) > 0
         if record is None or (restarts and patch.defaults):
-            state = {"id": patch.id, "object": _OBJECTS[kind]}
+            state = {"id": patch.id, "object": _OBJECTS[kind], **patch.defaults}
         else:
-            state = self._before = record.body.data(record.revision)
+            self._before = record.body.data(record.revision)
+            state = self._before if record.closed else {**patch.defaults, **self._before}
             if "status" not in patch.members:  # named after the status that it has
                 name = snapshot_name(_OBJECTS[kind], record.status)
-        self._take_patched(kind, name, patched({**patch.defaults, **state}, patch.members))
+        self._take_patched(kind, name, patched(state, patch.members))
 
     def _answer(self, patch: Patch) -> None:
         """The output of a tool call, which may be one of an earlier run; the stream stays with its own."""

@@ -243,12 +243,12 @@ class Translation:
     # -- usage --------------------------------------------------------------------------------------------------------
 
     def amend_usage(self, usage: Mapping[str, Any], *, is_exact: bool) -> list[Event]:
-        """Usage that came when the steps had ended.
+        """Usage that came when the steps had ended, or wait for outputs.
 
         Args:
             is_exact: whether it is that of the last step alone.
         """
-        step = self._last_closed
+        step = self._last_closed or (next(iter(self._steps.values())) if self._count == 1 else None)
         if step is None or not (is_exact or self.rules.usage_on_last_step or self._count == 1):
             return []
         events = [Event("thread.run.step.completed", Patch(id=step.id, members={"usage": usage}))]

@@ -23,6 +23,7 @@ from streamproc.dialects.responses.response import (
     native_id,
     run_id_of,
     run_members,
+    status_of,
     thread_of,
 )
 from streamproc.dialects.translation import Rules, Translation, unique_id
@@ -48,15 +49,23 @@ class ResponsesDialect:
     """
 
     def __init__(
-        self, *, run_id: str = "", thread_id: str = "", assistant_id: str = "", rules: Rules | None = None
+        self,
+        *,
+        run_id: str = "",
+        thread_id: str = "",
+        assistant_id: str = "",
+        response_id: str = "",
+        rules: Rules | None = None,
     ) -> None:
         """
         Args:
             run_id: a run that spans several responses, on this stream or others; it requires action while calls wait.
             thread_id: for responses that belong to no conversation.
             assistant_id: of the run; the agent's name or the model by default.
+            response_id: the response that the stream goes on with, if its beginning was read by another instance.
             rules: what else a caller may decide.
         """
+        self._continued = response_id
         self._given = run_id, thread_id, assistant_id
         self._rules = rules or Rules()
         self._numbers = SequenceNumbers()
@@ -136,7 +145,7 @@ class ResponsesDialect:
     def lives(self, event: Payload, status: str) -> Sequence[Event]:
         """A response has a status that is not its last one."""
         native = _response_of(event)
-        own = native.get("status")
+        own = status_of(native)
         return self._alive(native, own if own in ("queued", "in_progress") else status)
 
     def ended(self, event: Payload, status: str) -> Sequence[Event]:
@@ -145,7 +154,7 @@ class ResponsesDialect:
 
     def snapshot(self, native: Response, status: str = "") -> Sequence[Event]:
         """Return the events for a complete Response object, of whatever status."""
-        own = native.get("status")
+        own = status_of(native)
         if own in TERMINAL or status:
             return self._ended(native, own if own in TERMINAL else status)
         return self._alive(native, own if own == "queued" else "in_progress")
@@ -191,7 +200,7 @@ class ResponsesDialect:
             return [*events, translation.run("requires_action", required_action=_action(output), **members)]
         return [*events, translation.run(status, **members)]
 
-    def _begin(self, native: Response, status: str, id: str = "") -> list[Event]:
+    def _begin(self, native: Response, status: str, id: str = "", *, continues: bool = False) -> list[Event]:
         given_run, thread_id, assistant_id = self._given
         run_id = given_run or id or run_id_of(native)
         translation = Translation(
@@ -202,13 +211,17 @@ class ResponsesDialect:
         )
         # the items of each response count from zero
         base = ":".join(filter(None, (run_id, native_id(native) if given_run else "")))
-        self._response = response = _Response(translation, Output(translation, base, self._texts))
+        output = Output(translation, base, self._texts, continues=continues)
+        self._response = response = _Response(translation, output)
         members = response.learn(native)
         if given_run:
             members["required_action"] = None
         return [translation.open_run(status, **members)]
 
     def _provisional(self, event: Payload) -> list[Event]:
+        if id := self._continued:
+            self._continued = ""
+            return self._begin({"id": id, "background": True}, "in_progress", continues=True)
         item = event.get("item")
         ids = (event.get("item_id"), *((item.get("id"), item.get("call_id")) if isinstance(item, dict) else ()))
         first = next((id for id in ids if isinstance(id, str) and id), "")

@@ -85,9 +85,9 @@ def awaits(item: Item) -> Awaits:
 
 
 def call_id(item: Item) -> str:
-    """The id by which outputs name the call; "" if it has none."""
-    names = ("approval_request_id",) if item.get("type") == "mcp_approval_response" else ("call_id", "id")
-    return next((item[name] for name in names if isinstance(item.get(name), str) and item[name]), "")
+    """The id by which outputs name the call; "" if it has none, and then it is the item's."""
+    id = item.get("approval_request_id" if item.get("type") == "mcp_approval_response" else "call_id")
+    return id if isinstance(id, str) else ""
 
 
 def tool_call(item: Item, id: str) -> dict[str, Any]:

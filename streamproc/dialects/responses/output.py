@@ -41,12 +41,14 @@ _EMPTY: Final[Mapping[str, Any]] = {"type": "text", "text": {"value": "", "annot
 class Output:
     """All items of one response."""
 
-    def __init__(self, translation: Translation, base: str, texts: Texts) -> None:
+    def __init__(self, translation: Translation, base: str, texts: Texts, *, continues: bool = False) -> None:
         """
         Args:
             base: what the ids of steps start with whose items have no id of their own.
             texts: those that can be read fast; kept up to date here.
+            continues: whether fragments of items that were not added here may have come before.
         """
+        self._continues = continues
         self._translation = translation
         self._base = base
         self._slots = Slots()
@@ -89,7 +91,10 @@ class Output:
             return slot, []
         if not is_index(index) and not isinstance(id, str):
             return None, [_odd("index_invalid", event, "", "no output_index, and no item_id instead")]
-        return self._open(index, {"id": id, "type": kind})
+        slot, events = self._open(index, {"id": id, "type": kind})
+        if slot is not None:
+            slot.has_text = self._continues
+        return slot, events
 
     def reconcile(self, items: object, status: str) -> list[Event]:
         """The response lists its items, with a status of its own: complete them, and open those that were not seen."""
@@ -246,13 +251,13 @@ class Output:
             slot.blocks.update(range(len(blocks)))
             return slot, translation.open_message(slot.id, slot.id, blocks, **extras)
         slot.has_text = bool(argument_text(item))
-        return slot, translation.open_tools(slot.id, [tool_call(item, slot.call_id or slot.id)], **extras)
+        return slot, translation.open_tools(slot.id, [tool_call(item, slot.call)], **extras)
 
     def _finish(self, slot: Slot, item: Item, how: str) -> list[Event]:
         """The item is complete; `how` it ended, which is its status or follows from that of the response."""
         slot.is_done = True
         self._close_texts(slot)
-        self._slots.learn(slot, "", call_id({**item, "id": None}))
+        self._slots.learn(slot, "", call_id(item))
         match slot.category:
             case "reasoning":
                 self._thoughts.end(slot, item)
@@ -281,7 +286,7 @@ class Output:
 
     def _finish_tools(self, slot: Slot, item: Item, how: str) -> list[Event]:
         translation, members = self._translation, self._members(slot, item)
-        call = tool_call(item, slot.call_id or slot.id)
+        call = tool_call(item, slot.call)
         if argument_text(item) or not slot.has_grown:
             members["step_details"] = {"type": "tool_calls", "tool_calls": [call]}
         if how == "incomplete":
@@ -296,7 +301,7 @@ class Output:
         wait = translation.await_approval if slot.awaits == "approval" else translation.await_outputs
         events = wait(slot.id, **members)
         if slot.kind != "program" and translation.is_open(slot.id):
-            self.waiting[slot.call_id or slot.id] = call
+            self.waiting[slot.call] = call
         return events
 
     def _members(self, slot: Slot, item: Item) -> dict[str, Any]:
@@ -309,16 +314,16 @@ class Output:
 
     def _answer(self, item: Item) -> Event:
         """The output of a call: of one that waits for it, in whatever run, or of one here that ended without it."""
-        id, text = call_id(item), output_text(item)
-        if not isinstance(item.get("call_id"), str):
-            stem = str(item["type"]).removesuffix("_output")
-            newest = self._slots.newest(f"{stem}_call") or self._slots.newest(stem)
-            id = newest.call_id if newest is not None and not self._slots.called(id) else id
+        id, text = call_id(item) or str(item.get("id")), output_text(item)
+        stem = str(item["type"]).removesuffix("_output")
         slot = self._slots.called(id)
+        if slot is None and not call_id(item):
+            slot = self._slots.newest(f"{stem}_call") or self._slots.newest(stem)
         if slot is not None and slot.is_done and not slot.awaits:
-            entry = {"id": slot.call_id or slot.id, "function": {"output": text}}
+            entry = {"id": slot.call, "function": {"output": text}}
             details = {"type": "tool_calls", "tool_calls": [entry]}
             return Event("thread.run.step.completed", Patch(id=slot.id, members={"step_details": details}))
+        id = id if slot is None else slot.call
         self.waiting.pop(id, None)
         if item.get("status") == "failed":
             return self._translation.answer(id, text, status="failed", last_error=error_of(item))
@@ -364,8 +369,7 @@ def _is_repeat(slot: Slot, item: Item) -> bool:
         return False
     if slot.is_done and slot.native_id != (item.get("id") or ""):
         return False
-    other = item.get("call_id")
-    return slot.kind != "function_call" or not (slot.call_id and isinstance(other, str)) or slot.call_id == other
+    return slot.kind != "function_call" or not slot.call_id or call_id(item) in ("", slot.call_id)
 
 
 def _ending(item: Item, status: str) -> str:

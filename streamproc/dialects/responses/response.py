@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from streamproc.dialects.responses.parts import without_images
 from streamproc.dialects.translation import canonical_usage, unique_id
 
-__all__ = ["TERMINAL", "Response", "assistant_of", "native_id", "run_id_of", "run_members", "thread_of"]
+__all__ = ["TERMINAL", "Response", "assistant_of", "native_id", "run_id_of", "run_members", "status_of", "thread_of"]
 
 Response: TypeAlias = Mapping[str, Any]
 
@@ -38,6 +38,12 @@ def native_id(response: Response) -> str:
     """The wire's id; "" if there is none."""
     id = response.get("id")
     return id if isinstance(id, str) else ""
+
+
+def status_of(response: Response) -> str:
+    """The wire's status; "" if there is none."""
+    status = response.get("status")
+    return status if isinstance(status, str) else ""
 
 
 def run_id_of(response: Response) -> str:

@@ -24,7 +24,7 @@ class Slot(Struct, eq=False):
     category: Category
     kind: str  # type of the item
     native_id: str
-    call_id: str  # by which outputs name it
+    call_id: str  # by which outputs name it; "" if the item does not say
     id: str = ""  # of its step, and of its message
     is_done: bool = False
     outcome: str = ""  # what an event said of the call before the item was done: "completed", "failed"
@@ -35,6 +35,11 @@ class Slot(Struct, eq=False):
     blocks: set[int] = field(default_factory=set)  # content blocks that were begun
     refusals: set[int] = field(default_factory=set)  # those that are refusals and grew
     has_text: bool = False  # the item had some when it appeared
+
+    @property
+    def call(self) -> str:
+        """The id of its tool call."""
+        return self.call_id or self.native_id or self.id
 
     @property
     def has_grown(self) -> bool:
@@ -91,9 +96,9 @@ class Slots:
         if native_id:
             self._by_place[slot.index, native_id] = slot
             self._by_id.setdefault(native_id, slot)
-        if call and slot.category == "tools":
-            slot.call_id = call
-            self._by_call[call] = slot
+        if slot.category == "tools":
+            slot.call_id = call or slot.call_id
+            self._by_call[slot.call] = slot
 
     def newest(self, kind: str) -> Slot | None:
         """The newest item of a type."""
@@ -121,7 +126,7 @@ class Slots:
 
     def _by_its_ids(self, _: int, item: Item) -> Slot | None:
         id = item.get("id")
-        return (self._by_id.get(id) if isinstance(id, str) else None) or self._by_call.get(call_id(item))
+        return (self._by_id.get(id) if isinstance(id, str) else None) or self._by_call.get(call_id(item) or "")
 
     def _of_its_kind(self, number: int, item: Item) -> Slot | None:
         slot = self._by_index.get(number)

@@ -79,7 +79,7 @@ def test_patched(state: dict[str, Any], members: dict[str, Any], expected: dict[
     [
         {},
         {"metadata": None},
-        {"metadata": {"awaiting": "approval"}, "step_details": {"tool_calls": [a_call("call_1")]}},
+        {"metadata": {"awaiting": "patience"}, "step_details": {"tool_calls": [a_call("call_1")]}},
         {"metadata": {"awaiting": "output"}},
         {"metadata": {"awaiting": "output"}, "step_details": {"tool_calls": "none"}},
         {"metadata": {"awaiting": "output"}, "step_details": {"tool_calls": [7, {"id": 7}, a_call("a", output="")]}},
