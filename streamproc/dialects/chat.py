@@ -139,11 +139,13 @@ class ChatDialect:
         if pieces is None:
             return (known.text, text) if text and known.text is not None else None
         piece = pieces[0]
-        slot = known.slots.by_index.get(piece.index)
-        if text or slot is None or not piece.function.arguments:
+        slot = known.by_index.get(piece.index)
+        arguments = piece.function.arguments
+        if text or slot is None or not arguments:
             return None
-        known.slots.keep(slot, piece.function.arguments)
-        return slot.spot, piece.function.arguments
+        if self._run_id is not None:
+            known.slots.keep(slot, arguments)
+        return slot.spot, arguments
 
     # -- chunks -------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ class Choice:
     Attributes:
         text: where its text grows; None before there is any.
         slots: its tool calls.
+        by_index: the call that an index stands for, see `Slots`.
         finish: the last reason that it gave.
         error: what it failed with, instead of or beside a reason.
         calls: whether it has tool calls.
@@ -52,6 +53,7 @@ class Choice:
         self.text: Spot | None = None
         prefix = f"{run_id}:{turn}:call" if index == 0 else f"{run_id}:{turn}:call:{index}"
         self.slots = Slots(self._tools_step, prefix, keeps=keeps)
+        self.by_index = self.slots.by_index
         self.finish: str | None = None
         self.error: dict[str, Any] | None = None
 
