@@ -11,6 +11,7 @@ The run's id is the first that a chunk has; what comes later is not looked at, s
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -24,20 +25,14 @@ from streamproc.core.sse import Frame
 from streamproc.dialects.chat_choice import Choice
 from streamproc.dialects.chat_slots import oddity
 from streamproc.dialects.chat_turns import Calls, ChatTurns
-from streamproc.dialects.chat_wire import code_of, is_chunk, last_error, read_chunk, time_of
+from streamproc.dialects.chat_wire import code_of, is_chunk, last_error, metadata_of, read_chunk, text_of, time_of
 from streamproc.dialects.payload import anomaly, decode_json, error_object
 from streamproc.dialects.translation import Rules, Translation, canonical_usage, unique_id
 
-__all__ = ["ChatDialect", "matches"]
+__all__ = ["ChatDialect"]
 
 _MAX_CHOICES: Final = 128  # as many as the API makes at most
-_METADATA: Final = ("system_fingerprint", "service_tier", "provider")
 _KEEP_ALIVE: Final = frozenset({"ping", "keepalive"})
-
-
-def matches(event: str, payload: Mapping[str, Any]) -> bool:
-    """Whether a frame is a chunk. Azure's first one has an empty `object`, other servers leave it out."""
-    return event == "message" and is_chunk(payload) and payload.get("object") in ("chat.completion.chunk", "", None)
 
 
 class ChatDialect:
@@ -62,34 +57,41 @@ class ChatDialect:
             turn: which call of that run it is, from 1.
             assistant_id: by default the model.
             done_suffices: whether a choice without a `finish_reason` ends with `[DONE]`, for servers that give none.
-            calls: what the calls of a run have in common, see `turns`.
+            calls: what the calls of a run have in common, the turn included; see `turns`.
         """
         self._run_id = run_id
-        self._turn = turn
         self._thread_id = thread_id
         self._assistant_id = assistant_id
         self._rules = rules or Rules()
         self._done_suffices = done_suffices
-        self._calls = calls or Calls()
+        self._calls = calls or Calls(turn)
+        self._start()
+        self.texts: Mapping[str | None, TextReader] = {None: self._read}
+
+    def _start(self) -> None:
+        self._turn = self._calls.turn
         self._translation: Translation | None = None  # once the run is known
+        self._native = ""  # the completion's id on the wire
         self._message_id = ""
-        self._first = b""  # the first payload, if it names no run
+        self._first = ""  # the digest of the first payload
         self._choices: dict[int, Choice] = {}
         self._usage: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
         self._has_ended = False
-        self.texts: Mapping[str | None, TextReader] = {None: self._read}
 
     @staticmethod
     def turns(
-        run_id: str, *, thread_id: str = "", assistant_id: str = "", rules: Rules | None = None
+        run_id: str,
+        *,
+        thread_id: str = "",
+        assistant_id: str = "",
+        rules: Rules | None = None,
+        done_suffices: bool = False,
     ) -> "ChatTurns[ChatDialect]":
         """Return what makes the dialect of each model call of an agent loop, for `StreamProcessor(dialect=...)`."""
 
-        def make(turn: int, calls: Calls) -> ChatDialect:
-            return ChatDialect(run_id, turn, thread_id=thread_id, assistant_id=assistant_id, rules=rules, calls=calls)
-
-        return ChatTurns(make)
+        make = partial(ChatDialect, run_id, thread_id=thread_id, assistant_id=assistant_id, rules=rules)
+        return ChatTurns(lambda calls: make(done_suffices=done_suffices, calls=calls))
 
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of a frame; never raises."""
@@ -108,7 +110,7 @@ class ChatDialect:
             return ()
         if not is_chunk(data):
             return (anomaly("unknown_event", frame.event, payload, "no chunk of a completion"),)
-        if self._has_ended:
+        if self._has_ended and not self._is_another(data):
             return (anomaly("late_event", frame.event, payload, "a chunk after the end of the stream"),)
         return self._chunk(data, payload)
 
@@ -183,8 +185,7 @@ class ChatDialect:
         delta, reason, error = data.get("delta"), data.get("finish_reason"), data.get("error")
         if isinstance(delta, Mapping):
             events += choice.take(delta)
-        if isinstance(reason, str) and reason:
-            choice.finish = reason
+        choice.finish = text_of(reason) or choice.finish
         if error or reason == "error":
             failed = {"error": error or failure or "finish_reason: error"}
             choice.error = last_error(failed)
@@ -197,35 +198,44 @@ class ChatDialect:
         self, data: Mapping[str, Any], payload: bytes, has_choices: bool
     ) -> tuple[Translation | None, list[Event]]:
         """The run appears with the first chunk that names the completion, or has a choice."""
-        native = data.get("id")
-        self._first = self._first or blake2b(payload, digest_size=16).hexdigest().encode()
-        if not has_choices and not (isinstance(native, str) and native):
+        native = text_of(data.get("id"))
+        self._first = self._first or blake2b(payload, digest_size=16).hexdigest()
+        if not native and not has_choices:
             return None, []
-        model, created = data.get("model"), time_of(data.get("created"))
-        if isinstance(native, str) and native:
+        created = time_of(data.get("created"))
+        if native:
+            self._native = native
             completion = unique_id(native, native, *([created] if created else []))
-        elif self._run_id is not None:
-            completion = f"{self._run_id}:{self._turn}"
         else:
-            completion = f"chat-{self._first.decode()}"
-        return self._begin(completion, model if isinstance(model, str) and model else None, created, data)
+            completion = f"chat-{self._first}" if self._run_id is None else f"{self._run_id}:{self._turn}"
+        return self._begin(completion, text_of(data.get("model")) or None, created, metadata_of(data))
 
     def _begin(
-        self, completion: str, model: str | None, created: int | None, data: Mapping[str, Any]
+        self, completion: str, model: str | None, created: int | None, metadata: Mapping[str, str]
     ) -> tuple[Translation, list[Event]]:
-        self._message_id = self._calls.message_id(completion, self._turn)
+        self._message_id = self._calls.message_id(completion)
         run_id = completion if self._run_id is None else self._run_id
         assistant_id = self._assistant_id or model or ""
         translation = Translation(self._rules, run_id=run_id, thread_id=self._thread_id, assistant_id=assistant_id)
         translation.created_at = created
         self._translation = translation
-        metadata = {name: data[name] for name in _METADATA if isinstance(data.get(name), str) and data[name]}
         if self._turn > 1:
             members = {"assistant_id": assistant_id, "thread_id": self._thread_id, "required_action": None}
             events = [translation.run("in_progress", **members, model=model, metadata=metadata)]
         else:
             events = [translation.open_run("in_progress", created_at=created, model=model, metadata=metadata)]
         return translation, events + [translation.answer(*answer) for answer in self._calls.take_answers()]
+
+    def _is_another(self, data: Mapping[str, Any]) -> bool:
+        """Whether a chunk after the end is one of another completion: then nobody said that a new stream begins."""
+        if text_of(data.get("id")) in ("", self._native):
+            return False
+        if self._run_id is None:
+            self._calls = Calls(self._turn)
+        else:
+            self._calls.turn += 1
+        self._start()
+        return True
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 

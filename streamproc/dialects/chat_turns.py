@@ -13,16 +13,21 @@ D = TypeVar("D")
 
 
 class Calls:
-    """The model calls of one run, as far as the next one must know of those before."""
+    """The model calls of one run, as far as the next one must know of those before.
 
-    def __init__(self) -> None:
+    Attributes:
+        turn: which of them is the newest, from 1.
+    """
+
+    def __init__(self, turn: int = 0) -> None:
+        self.turn = turn
         self._answers: list[tuple[str, str]] = []
         self._usage: dict[str, Any] = {}
         self._messages: set[str] = set()
 
-    def message_id(self, native: str, turn: int) -> str:
-        """The id of a turn's message: the wire's, unless an earlier turn has the same."""
-        id = f"{native}:{turn}" if native in self._messages else native
+    def message_id(self, native: str) -> str:
+        """The id of the newest turn's message: the wire's, unless an earlier one has the same."""
+        id = f"{native}:{self.turn}" if native in self._messages else native
         self._messages.add(id)
         return id
 
@@ -51,14 +56,18 @@ class ChatTurns(Generic[D]):
     proc.open()                     # the second
     """
 
-    def __init__(self, make: Callable[[int, Calls], D]) -> None:
-        self.turn = 0
+    def __init__(self, make: Callable[[Calls], D]) -> None:
         self._make = make
         self._calls = Calls()
 
     def __call__(self) -> D:
-        self.turn += 1
-        return self._make(self.turn, self._calls)
+        self._calls.turn += 1
+        return self._make(self._calls)
+
+    @property
+    def turn(self) -> int:
+        """Which turn was begun last, from 1; 0 before the first."""
+        return self._calls.turn
 
     def answer(self, call_id: str, output: str) -> None:
         """Say what a tool gave: its step is completed when the next stream begins.

@@ -10,8 +10,19 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-__all__ = ["TextChunk", "code_of", "is_chunk", "last_error", "read_chunk", "time_of"]
+__all__ = [
+    "TextChunk",
+    "code_of",
+    "is_chunk",
+    "last_error",
+    "matches",
+    "metadata_of",
+    "read_chunk",
+    "text_of",
+    "time_of",
+]
 
+_METADATA: Final = ("system_fingerprint", "service_tier", "provider")
 _Nothing: TypeAlias = Literal["", None]
 
 
@@ -62,6 +73,21 @@ read_chunk: Final = msgspec.json.Decoder(TextChunk).decode
 def is_chunk(data: Mapping[str, Any]) -> bool:
     """Whether a payload is a chunk; some servers give it no name, or an empty one, and some no choices."""
     return data.get("object") == "chat.completion.chunk" or isinstance(data.get("choices"), list)
+
+
+def matches(event: str, payload: Mapping[str, Any]) -> bool:
+    """Whether a frame is a chunk. Azure's first one has an empty `object`, other servers leave it out."""
+    return event == "message" and is_chunk(payload) and payload.get("object") in ("chat.completion.chunk", "", None)
+
+
+def text_of(value: object) -> str:
+    """A member that should be text; "" when it is none."""
+    return value if isinstance(value, str) else ""
+
+
+def metadata_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """What tells one configuration of a server from another."""
+    return {name: text for name in _METADATA if (text := text_of(data.get(name)))}
 
 
 def time_of(created: object) -> int | None:

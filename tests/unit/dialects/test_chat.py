@@ -33,6 +33,7 @@ from tests.chats import (
     stream,
     tools,
     usage,
+    wire,
 )
 
 ERROR: Mapping[str, Json] = {"code": "rate_limit", "type": "t", "message": "slow down"}
@@ -299,7 +300,10 @@ def test_a_server_that_gives_no_reasons() -> None:
     assert feed(says("a"), dialect=lambda: ChatDialect(done_suffices=True)).truncated
 
 
-@pytest.mark.parametrize(("late", "count"), [([DONE], 0), ([says("b")], 1), ([usage(1, 2)], 1)])
+@pytest.mark.parametrize(
+    ("late", "count"),
+    [([DONE], 0), ([says("b")], 1), ([usage(1, 2)], 1), (named([says("b")], ""), 1), (named([says("b")], None), 1)],
+)
 def test_what_comes_after_the_end(late: list[Json], count: int) -> None:
     """It is refused and reported; a second end is none."""
     proc = feed(says("a"), ends("stop"), DONE, *late)
@@ -307,6 +311,21 @@ def test_what_comes_after_the_end(late: list[Json], count: int) -> None:
     assert message(proc)["content"][0]["text"]["value"] == "a"
     assert run(proc)["usage"] is None
     assert proc.anomalies["late_event"] == count
+
+
+def test_another_completion_after_the_end() -> None:
+    """Nobody said that a new stream begins: it is reported, and read all the same, as a run of its own."""
+    first = [says("a"), ends("stop"), usage(1, 2), DONE]
+    proc = feed(*first, *named([says("b"), says("c"), ends("length"), usage(3, 4)], "chatcmpl-BBBBBBBBBBBB"), DONE)
+    found = [wire(item) for item in proc.runs.values()]
+
+    assert after(found, "id", "status", "incomplete_details") == [
+        {"id": ID, "status": "completed", "incomplete_details": None},
+        {"id": "chatcmpl-BBBBBBBBBBBB", "status": "completed", "incomplete_details": {"reason": "length"}},
+    ]
+    assert [item["usage"]["total_tokens"] for item in found] == [3, 7]
+    assert [item.text for item in proc.messages.values()] == ["a", "bc"]
+    assert dict(proc.anomalies) == {"reopened": 1}
 
 
 def test_keep_alives() -> None:

@@ -147,3 +147,24 @@ def test_a_server_whose_completions_have_all_one_id() -> None:
 
     assert [*proc.messages] == [ID, f"{ID}:2", f"{ID}:3"]
     assert not proc.anomalies
+
+
+def test_a_turn_that_nobody_opened() -> None:
+    """It is the next one all the same, and the one that is opened then comes after it."""
+    turns = ChatDialect.turns("run_1")
+    proc = StreamProcessor(turns)
+    second = stream(*CALL).replace(ID.encode(), b"chatcmpl-BBBBBBBBBBBB").replace(b"call_1", b"call_2")
+    proc.feed(stream(*CALL) + second)
+    proc.open()
+    proc.feed(stream(*ANSWER))
+
+    assert [*proc.steps] == ["run_1:1:tools:0", "run_1:2:tools:0", "run_1:3:msg:0"]
+    assert (run(proc)["status"], run(proc)["usage"]["total_tokens"], turns.turn) == ("completed", 13, 3)
+    assert dict(proc.anomalies) == {"reopened": 1}
+
+
+def test_servers_that_give_no_reasons() -> None:
+    """As for a single call."""
+    proc = feed(CALL[0], DONE, dialect=ChatDialect.turns("run_1", done_suffices=True))
+
+    assert run(proc)["status"] == "requires_action"
