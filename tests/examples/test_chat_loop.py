@@ -10,7 +10,7 @@ from streamproc.model import Run
 from streamproc.testing import Response, ScriptedServer
 from tests.chats import DONE, Json, calling, ends, piece, says, stream, usage, wire
 from tests.conftest import ROOT
-from tests.examples.live import chat_loop
+from tests.examples import chat_loop
 
 PROGRAM = Path(chat_loop.__file__)
 PAGE = ROOT / "docs" / "dialects" / "chat.md"

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -11,9 +13,9 @@ from streamproc.core import dialect as registry
 from streamproc.testing import check_dialect
 from tests.chats import Json, stream, wire
 from tests.conftest import ROOT
-from tests.examples import hop
 
-PROGRAM = Path(hop.__file__)
+PROGRAM = "tests.examples.hop"
+FILE = Path(__file__).with_name("hop.py")
 PAGE = ROOT / "docs" / "dialects" / "your_own.md"
 CHUNKS: list[Json] = [
     {"hop": "start", "run": "r1", "at": 7},
@@ -28,11 +30,12 @@ STREAM = stream(*CHUNKS)
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dialect is known during one test, whatever imported the module before."""
+def hop(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, imported anew: what it registers is known during one test."""
     monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
     monkeypatch.setattr(registry, "_MATCHES", dict(registry._MATCHES))
-    importlib.reload(hop)
+    monkeypatch.delitem(sys.modules, PROGRAM, raising=False)
+    return importlib.import_module(PROGRAM)
 
 
 def fed(data: bytes) -> StreamProcessor:
@@ -42,7 +45,7 @@ def fed(data: bytes) -> StreamProcessor:
     return proc
 
 
-def test_it_keeps_the_contract() -> None:
+def test_it_keeps_the_contract(hop: ModuleType) -> None:
     """Any split, damaged payloads, two streams at a time."""
     check_dialect(hop.HopDialect, [STREAM, stream(*reversed(CHUNKS)), stream({"hop": "end"}, *CHUNKS, *CHUNKS)])
 
@@ -90,7 +93,7 @@ def test_what_it_does_not_know_is_an_anomaly() -> None:
 
 def test_the_page_shows_this_program() -> None:
     """As it is tested here, in under 60 lines."""
-    program = PROGRAM.read_text(encoding="utf-8")
+    program = FILE.read_text(encoding="utf-8")
 
     assert len(program.splitlines()) < 60
     assert f"```python\n{program}```\n" in PAGE.read_text(encoding="utf-8")
