@@ -20,12 +20,19 @@ from msgspec.structs import replace
 
 from streamproc.core.dialect import TextReader
 from streamproc.core.events import DONE, ERROR, Event
-from streamproc.core.spot import Spot
 from streamproc.core.sse import Frame
 from streamproc.dialects.chat_choice import Choice
+from streamproc.dialects.chat_reader import Reader
 from streamproc.dialects.chat_slots import oddity
 from streamproc.dialects.chat_turns import Calls, ChatTurns
-from streamproc.dialects.chat_wire import code_of, is_chunk, last_error, metadata_of, read_chunk, text_of, time_of
+from streamproc.dialects.chat_wire import (
+    code_of,
+    is_chunk,
+    last_error,
+    metadata_of,
+    text_of,
+    time_of,
+)
 from streamproc.dialects.payload import anomaly, decode_json, error_object
 from streamproc.dialects.translation import Rules, Translation, canonical_usage, unique_id
 
@@ -65,8 +72,9 @@ class ChatDialect:
         self._rules = rules or Rules()
         self._done_suffices = done_suffices
         self._calls = calls or Calls(turn)
+        self._reader = Reader(keeps=run_id is not None)
+        self.texts: Mapping[str | None, TextReader] = {None: self._reader.text}
         self._start()
-        self.texts: Mapping[str | None, TextReader] = {None: self._read}
 
     def _start(self) -> None:
         self._turn = self._calls.turn
@@ -74,7 +82,7 @@ class ChatDialect:
         self._native = ""  # the completion's id on the wire
         self._message_id = ""
         self._first = ""  # the digest of the first payload
-        self._choices: dict[int, Choice] = {}
+        self._choices = self._reader.choices = {}
         self._usage: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
         self._has_ended = False
@@ -95,8 +103,11 @@ class ChatDialect:
 
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of a frame; never raises."""
-        if frame.event == "message" and (found := self._read(frame.data)) is not None:
-            return (found[0].delta(found[1]),)
+        if frame.event == "message":
+            if (found := self._reader.text(frame.data)) is not None:
+                return (found[0].delta(found[1]),)
+            if (thought := self._reader.thought(frame.data)) is not None:
+                return thought
         if frame.data.startswith(b"[DONE]"):
             return self._done(frame.data)
         data, payload, fault = decode_json(frame.data)
@@ -126,34 +137,11 @@ class ChatDialect:
             events.append(translation.amend_run(usage=self._calls.total(self._usage)))
         return events
 
-    # -- the fast path ------------------------------------------------------------------------------------------------
-
-    def _read(self, payload: bytes) -> tuple[Spot, str] | None:
-        try:
-            choice = read_chunk(payload).choices[0]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        known = self._choices.get(choice.index)
-        if known is None:
-            return None
-        delta = choice.delta
-        text, pieces = delta.content, delta.tool_calls
-        if pieces is None:
-            return (known.text, text) if text and known.text is not None else None
-        piece = pieces[0]
-        slot = known.by_index.get(piece.index)
-        arguments = piece.function.arguments
-        if text or slot is None or not arguments:
-            return None
-        if self._run_id is not None:
-            known.slots.keep(slot, arguments)
-        return slot.spot, arguments
-
     # -- chunks -------------------------------------------------------------------------------------------------------
 
     def _chunk(self, data: Mapping[str, Any], payload: bytes) -> list[Event]:
         listed = data.get("choices")
-        choices = [choice for choice in listed if isinstance(choice, Mapping)] if isinstance(listed, list) else []
+        choices = [choice for choice in listed if isinstance(choice, dict)] if isinstance(listed, list) else []
         events: list[Event] = []
         translation = self._translation
         if translation is None:
@@ -164,7 +152,7 @@ class ChatDialect:
         for position, choice in enumerate(choices):
             events += self._choice(translation, choice, position, error)
         groq = data.get("x_groq")
-        inner = groq.get("usage") if isinstance(groq, Mapping) else None
+        inner = groq.get("usage") if isinstance(groq, dict) else None
         self._usage = canonical_usage(data.get("usage")) or canonical_usage(inner) or self._usage
         return [*events, *self._fail(data, payload)] if error else events
 
@@ -183,7 +171,7 @@ class ChatDialect:
             keeps = self._run_id is not None
             choice = self._choices[index] = Choice(translation, self._turn, index, message_id, keeps=keeps)
         delta, reason, error = data.get("delta"), data.get("finish_reason"), data.get("error")
-        if isinstance(delta, Mapping):
+        if isinstance(delta, dict):
             events += choice.take(delta)
         choice.finish = text_of(reason) or choice.finish
         if error or reason == "error":
@@ -258,7 +246,7 @@ class ChatDialect:
         """An error; the run fails with the first one when the stream ends."""
         error = error_object(data, payload)
         if self._error is None:
-            self._error = last_error(data) if isinstance(data, Mapping) else last_error({"error": error.message})
+            self._error = last_error(data) if isinstance(data, dict) else last_error({"error": error.message})
         return [Event(ERROR, replace(error, code=code_of(data)), payload)]
 
     def _end(self) -> list[Event]:
@@ -272,7 +260,7 @@ class ChatDialect:
                 return []
             self._translation, events = self._begin(f"{self._run_id}:{self._turn}", None, None, {})
         choices = [*self._choices.values()]
-        self._choices = {}
+        self._choices = self._reader.choices = {}
         is_exact = len(choices) == 1 or self._rules.usage_on_last_step
         for choice in choices:
             if choice.finish is None and choice.error is None:

@@ -5,7 +5,7 @@ follows. Its `finish_reason` says how its steps end. *When* they end is the end 
 text after a reason, repeat it, and give the usage and the last of the reasoning later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -82,12 +82,19 @@ class Choice:
             for entry in tool_calls:
                 events += [*self._open_tools(), *self.slots.take(entry)]
         function = delta.get("function_call")
-        if isinstance(function, Mapping):
+        if isinstance(function, dict):
             events += [*self._open_tools(), *self.slots.take_legacy(function)]
-        if self._notes.is_full and not self._was_full:
-            self._was_full = True
-            events.append(oddity("limit", self._message_step, "reasoning and media beyond what is kept"))
-        return events
+        return events + self._full()
+
+    def think(
+        self, content: str | None, reasoning: str | None, details: Sequence[Mapping[str, Any]] | None
+    ) -> list[Event]:
+        """What a delta adds that has nothing but reasoning, by the names that it has there; as `take` does it."""
+        self._notes.think("reasoning_content", content)
+        self._notes.think("reasoning", reasoning)
+        for entry in details or ():
+            self._notes.detail(entry)
+        return self._full()
 
     def end(self, usage: Mapping[str, Any] | None) -> list[Event]:
         """The choice is over, as `finish` or `error` says.
@@ -148,7 +155,7 @@ class Choice:
         index, events = self._block("text")
         found: list[Any] = []
         for annotation in annotations:
-            if isinstance(annotation, Mapping):
+            if isinstance(annotation, dict):
                 found.append({"index": self._annotations + len(found), **_canonical(annotation)})
         self._annotations += len(found)
         return [*events, self._message_delta(index, "text", {"annotations": found})] if found else events
@@ -162,7 +169,7 @@ class Choice:
                 return self._say(text)
             case {"type": "thinking", "thinking": list() as thoughts}:
                 for thought in thoughts:
-                    if isinstance(thought, Mapping):
+                    if isinstance(thought, dict):
                         self._notes.think("thinking", thought.get("text"))
                 return []
             case {"type": "thinking", "thinking": str() as thought}:
@@ -185,6 +192,13 @@ class Choice:
         delta = {"content": [{"index": index, "type": type, type: content}]}
         data = {"id": self._message_id, "object": MESSAGE_DELTA, "delta": delta}
         return Event(MESSAGE_DELTA, data, _encode(data))
+
+    def _full(self) -> list[Event]:
+        """Report once that notes are left out."""
+        if self._was_full or not self._notes.is_full:
+            return []
+        self._was_full = True
+        return [oddity("limit", self._message_step, "reasoning and media beyond what is kept")]
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -216,7 +230,7 @@ class Choice:
 def _canonical(annotation: Mapping[str, Any]) -> dict[str, Any]:
     """A source that stands in the text: the place beside it, not in it."""
     cited = annotation.get("url_citation")
-    if not isinstance(cited, Mapping):
+    if not isinstance(cited, dict):
         return {name: value for name, value in annotation.items() if name != "index"}
     place = {name: cited[name] for name in ("start_index", "end_index") if name in cited}
     rest = {name: value for name, value in cited.items() if name not in place}

@@ -46,10 +46,10 @@ class Notes:
         for name in _TEXTS:
             self.think(name, delta.get(name))
         for entry in _list(delta.get("reasoning_details")):
-            if isinstance(entry, Mapping):
-                self._detail(entry)
+            if isinstance(entry, dict):
+                self.detail(entry)
         audio = delta.get("audio")
-        if isinstance(audio, Mapping):
+        if isinstance(audio, dict):
             self._sound(audio)
         for entry in _list(delta.get("images")):
             self._add("images", _image(entry))
@@ -60,6 +60,19 @@ class Notes:
         """A piece of reasoning; `kind`: how the wire names it."""
         if isinstance(text, str) and text and self._fits(len(text)):
             self._texts.setdefault(kind, []).append(text)
+
+    def detail(self, entry: Mapping[str, Any]) -> None:
+        """An entry of `reasoning_details`."""
+        if not self._fits(len(_encode(entry)) + _ENTRY_CHARS):
+            return
+        key = tuple(_hashable(entry.get(name)) for name in ("type", "index", "id"))
+        detail = self._details.setdefault(key, {})
+        for name, value in entry.items():
+            if name in _GROWING:
+                if isinstance(value, str):
+                    detail.setdefault(name, []).append(value)
+            elif value is not None or name not in detail:
+                detail[name] = value
 
     def take_reasoning(self) -> list[Any]:
         """The reasoning since this was asked for last."""
@@ -80,18 +93,6 @@ class Notes:
             found["audio"] = self._audio
         self._lists, self._transcript, self._audio = {}, [], {}
         return found
-
-    def _detail(self, entry: Mapping[str, Any]) -> None:
-        if not self._fits(len(_encode(entry)) + _ENTRY_CHARS):
-            return
-        key = tuple(_hashable(entry.get(name)) for name in ("type", "index", "id"))
-        detail = self._details.setdefault(key, {})
-        for name, value in entry.items():
-            if name in _GROWING:
-                if isinstance(value, str):
-                    detail.setdefault(name, []).append(value)
-            elif value is not None or name not in detail:
-                detail[name] = value
 
     def _sound(self, audio: Mapping[str, Any]) -> None:
         for name in ("id", "expires_at"):

@@ -76,7 +76,7 @@ class Slots:
 
     def take(self, entry: object) -> list[Event]:
         """One entry of `tool_calls`."""
-        if not isinstance(entry, Mapping):
+        if not isinstance(entry, dict):
             return [oddity("bad_json", self._step_id, "a tool call that is no object")]
         index, id = entry.get("index"), entry.get("id")
         native_id = id if isinstance(id, str) else ""
@@ -172,7 +172,7 @@ def _function(entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     named = entry.get("type")
     for member in ("function", "custom"):
         payload = entry.get(member)
-        if isinstance(payload, Mapping):
+        if isinstance(payload, dict):
             return (named if isinstance(named, str) and named else member), payload
     return (named if isinstance(named, str) and named else "function"), {}
 

@@ -82,7 +82,7 @@ def _added(total: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]
     both = {**total, **usage}
     for name in total.keys() & usage.keys():
         old, new = total[name], usage[name]
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if isinstance(old, dict) and isinstance(new, dict):
             both[name] = _added(old, new)
         elif type(old) in (int, float) and type(new) in (int, float):
             both[name] = old + new

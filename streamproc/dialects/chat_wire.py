@@ -1,73 +1,13 @@
-"""How chunks are read: the commonest by a struct, all others member by member, whatever those hold.
-
-The commonest chunk is one choice with a piece of its text, or of the arguments of one call. Its struct is so narrow
-that a chunk which decodes says nothing else that this dialect would look at.
-"""
+"""How chunks are read member by member, whatever those hold. chat_reader.py reads the commonest ones."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
-__all__ = [
-    "TextChunk",
-    "code_of",
-    "is_chunk",
-    "last_error",
-    "matches",
-    "metadata_of",
-    "read_chunk",
-    "text_of",
-    "time_of",
-]
+__all__ = ["code_of", "is_chunk", "last_error", "matches", "metadata_of", "text_of", "time_of"]
 
 _METADATA: Final = ("system_fingerprint", "service_tier", "provider")
-_Nothing: TypeAlias = Literal["", None]
-
-
-class _Piece(Struct, frozen=True, gc=False):
-    arguments: str
-    name: _Nothing = None
-
-
-class _CallPiece(Struct, frozen=True, gc=False):
-    index: int
-    function: _Piece
-    id: _Nothing = None
-    custom: None = None
-
-
-class _TextDelta(Struct, frozen=True, gc=False):
-    content: str | None = None
-    tool_calls: tuple[_CallPiece] | None = None
-    refusal: _Nothing = None
-    reasoning_content: _Nothing = None
-    reasoning: _Nothing = None
-    reasoning_details: tuple[()] | None = None
-    annotations: tuple[()] | None = None
-    function_call: None = None
-    audio: None = None
-    images: None = None
-    executed_tools: None = None
-
-
-class _TextChoice(Struct, frozen=True, gc=False):
-    delta: _TextDelta
-    index: int = 0
-    finish_reason: None = None
-    error: None = None
-    usage: None = None
-
-
-class TextChunk(Struct, frozen=True, gc=False):
-    choices: tuple[_TextChoice]
-    usage: None = None
-    error: None = None
-    x_groq: None = None
-
-
-read_chunk: Final = msgspec.json.Decoder(TextChunk).decode
 
 
 def is_chunk(data: Mapping[str, Any]) -> bool:
@@ -100,14 +40,14 @@ def time_of(created: object) -> int | None:
 def last_error(data: Mapping[str, Any]) -> dict[str, Any]:
     """An error as a run or a step has it, out of the shapes that errors have."""
     error = data.get("error") or data
-    message = error.get("message") if isinstance(error, Mapping) else error
+    message = error.get("message") if isinstance(error, dict) else error
     return {"code": code_of(data) or "server_error", "message": message if isinstance(message, str) else ""}
 
 
 def code_of(data: object) -> str | UnsetType:
     """The code of an error, else its type; often the number of an HTTP status."""
-    error = data.get("error") or data if isinstance(data, Mapping) else None
-    if isinstance(error, Mapping):
+    error = data.get("error") or data if isinstance(data, dict) else None
+    if isinstance(error, dict):
         for name in ("code", "type"):
             if isinstance(error.get(name), str | int):
                 return str(error[name])

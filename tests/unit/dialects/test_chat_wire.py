@@ -1,24 +1,9 @@
-"""How chunks are read: see also the tables of the fast path in test_chat.py."""
+"""How members of chunks are read, whatever they hold."""
 
-import msgspec
 import pytest
 from msgspec import UNSET
 
-from streamproc.dialects.chat_wire import code_of, is_chunk, last_error, read_chunk, time_of
-
-
-def test_the_commonest_chunk() -> None:
-    """One choice, one text; unknown members say nothing to us."""
-    found = read_chunk(b'{"id":"x","choices":[{"index":1,"delta":{"content":"a","x":1}}],"timings":{}}')
-
-    assert (found.choices[0].index, found.choices[0].delta.content) == (1, "a")
-
-
-@pytest.mark.parametrize("payload", [b"{}", b'{"choices":[]}', b'{"choices":[{"index":0}]}', b'{"choices":null}'])
-def test_chunks_that_are_not(payload: bytes) -> None:
-    """They do not decode."""
-    with pytest.raises(msgspec.ValidationError):
-        read_chunk(payload)
+from streamproc.dialects.chat_wire import code_of, is_chunk, last_error, metadata_of, text_of, time_of
 
 
 @pytest.mark.parametrize(
@@ -50,3 +35,9 @@ def test_names_and_times() -> None:
         True,
     ]
     assert [time_of(value) for value in (7, 7.0, float("inf"), "7")] == [7, 7, None, None]
+
+
+def test_texts() -> None:
+    """What is none counts as absent."""
+    assert [text_of(value) for value in ("a", "", None, 5, ["a"])] == ["a", "", "", "", ""]
+    assert metadata_of({"service_tier": "x", "provider": 5, "model": "m"}) == {"service_tier": "x"}
