@@ -91,7 +91,7 @@ def reading(proc: StreamProcessor) -> Reading:
 
 def _call(step: Mapping[str, Any]) -> Call:
     (call,) = step["step_details"]["tool_calls"]
-    kind = _NATIVE.get(call["type"], call["type"])
+    kind = str(_NATIVE.get(call["type"], call["type"]))
     if kind == "code_interpreter_call":
         name, arguments = "", call["code_interpreter"]["input"]
     elif kind == "file_search_call":

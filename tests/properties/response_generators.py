@@ -89,7 +89,7 @@ class _Speaker:
         head |= {"role": "assistant", "content": []}
         for at in range(self.draw(st.integers(0, 2))):
             whole, place = self.draw(TEXTS), {"content_index": at}
-            part = text(whole) if self.draw(st.booleans()) else {"type": "refusal", "refusal": whole}
+            part: Json = text(whole) if self.draw(st.booleans()) else {"type": "refusal", "refusal": whole}
             empty: Json = text() if part["type"] == "output_text" else {"type": "refusal", "refusal": ""}
             events += self._maybe(event("content_part.added", index, head["id"], part=empty, **place))
             events += (delta(part["type"], piece, index, head["id"], **place) for piece in self._pieces(whole))

@@ -1,18 +1,22 @@
 """Deltas: nearly all events of a stream are fragments of a text that grows, and these are read by one narrow decode.
 
-What is not needed to place the fragment (ids, log probabilities, padding) is not looked at.
+What is not needed to place the fragment (ids, log probabilities, padding) is not looked at. Which texts grow is noted
+here by those who see the other events.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
+from streamproc.core.dialect import TextReader
 from streamproc.core.spot import Spot
 from streamproc.dialects.responses.numbers import NO_NUMBER, SequenceNumbers
 
-__all__ = ["DELTAS", "Texts", "decode_delta", "text_reader"]
+__all__ = ["Texts"]
+
+_MAX_TEXTS: Final = 256  # of one kind
 
 
 class _Delta(Struct, tag_field="type", gc=False):
@@ -42,39 +46,81 @@ class _Code(_Delta, tag="response.code_interpreter_call_code.delta"):
     pass
 
 
-_CLASSES: Final = (_Text, _Arguments, _Input, _McpArguments, _Code)
-DELTAS: Final[Mapping[str, type[_Delta]]] = {str(cls.__struct_config__.tag): cls for cls in _CLASSES}
-"""Event type -> how its payload is read."""
+_DELTAS: Final[Mapping[str, type[_Delta]]] = {
+    str(cls.__struct_config__.tag): cls for cls in (_Text, _Arguments, _Input, _McpArguments, _Code)
+}
+_decode_any: Final = msgspec.json.Decoder(_Text | _Arguments | _Input | _McpArguments | _Code).decode
+_decode_one: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in _DELTAS.items()}
+_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-decode_delta: Final = msgspec.json.Decoder(_Text | _Arguments | _Input | _McpArguments | _Code).decode
-
-Texts: TypeAlias = dict[tuple[type[_Delta], int, int], Spot]
-"""Texts that grow: by the class of their deltas, output index and content index."""
+_Spots: TypeAlias = dict[tuple[int, int], Spot]  # by output index and content index
 
 
-def text_reader(texts: Texts, numbers: SequenceNumbers) -> Callable[[bytes], tuple[Spot, str] | None]:
-    """Make the reader for the texts of a stream; both arguments change while it is used.
+class Texts:
+    """The texts of a stream that grow now, as far as their fragments can be read fast. Bounded: it forgets all."""
 
-    It takes a fragment only where its number goes up, or has none, so that there is nothing to decide about it.
-    """
-    find, decode, errors = texts.get, decode_delta, _ERRORS
+    def __init__(self, numbers: SequenceNumbers) -> None:
+        self._numbers = numbers
+        self._spots: dict[type[_Delta], _Spots] = {cls: {} for cls in _DELTAS.values()}
 
-    def read(payload: bytes) -> tuple[Spot, str] | None:
+    def note(self, name: str, index: int, place: int, spot: Spot) -> None:
+        """Fragments that come as events of that name, for that output and content index, belong to a spot."""
+        cls = _DELTAS.get(name)
+        if cls is not None:
+            spots = self._spots[cls]
+            if len(spots) >= _MAX_TEXTS:
+                spots.clear()
+            spots[index, place] = spot
+
+    def forget(self, index: int) -> None:
+        """No text of an item grows any more in a way that can be read fast."""
+        for spots in self._spots.values():
+            for key in [key for key in spots if key[0] == index]:
+                del spots[key]
+
+    def clear(self) -> None:
+        """The same for all items."""
+        for spots in self._spots.values():
+            spots.clear()
+
+    def readers(self) -> dict[str | None, TextReader]:
+        """The reader for each event name, and for events without one.
+
+        They take a fragment only where its number goes up, or has none, so that there is nothing to decide about it.
+        """
+        return {None: self._any, **{name: self._one(name) for name in _DELTAS}}
+
+    def _one(self, name: str) -> TextReader:
+        find, decode, errors, numbers = self._spots[_DELTAS[name]].get, _decode_one[name], _ERRORS, self._numbers
+
+        def read(payload: bytes) -> tuple[Spot, str] | None:
+            try:
+                delta = decode(payload)
+            except errors:
+                return None
+            spot = find((delta.output_index, delta.content_index))
+            if spot is None:
+                return None
+            number = delta.sequence_number
+            if number > numbers.last:
+                numbers.last = number
+            elif number != NO_NUMBER:
+                return None
+            return spot, delta.delta
+
+        return read
+
+    def _any(self, payload: bytes) -> tuple[Spot, str] | None:
         try:
-            delta = decode(payload)
-        except errors:
+            delta = _decode_any(payload)
+        except _ERRORS:
             return None
-        spot = find((type(delta), delta.output_index, delta.content_index))
+        spot = self._spots[type(delta)].get((delta.output_index, delta.content_index))
         if spot is None:
             return None
-        number = delta.sequence_number
+        numbers, number = self._numbers, delta.sequence_number
         if number > numbers.last:
             numbers.last = number
         elif number != NO_NUMBER:
             return None
         return spot, delta.delta
-
-    return read
-
-
-_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

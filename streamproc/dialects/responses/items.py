@@ -137,8 +137,8 @@ def error_of(item: Item) -> dict[str, Any]:
     """Why an item failed."""
     error = item.get("error")
     if isinstance(error, Mapping):
-        code, message = error.get("code") or error.get("type"), error.get("message")
-        text = message if isinstance(message, str) else _json(without_images(error.get("content") or ""))
+        code, message, content = error.get("code") or error.get("type"), error.get("message"), error.get("content")
+        text = message if isinstance(message, str) else _json(without_images(content)) if content else ""
         return {"code": "tool_error" if code is None else str(code), "message": text}
     return {"code": "tool_error", "message": error if isinstance(error, str) else ""}
 

@@ -5,14 +5,13 @@ An item is opened by `response.output_item.added`, or by whatever is the first t
 and was not seen to end, ends then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from streamproc.core.anomalies import Anomaly, AnomalyKind
 from streamproc.core.events import Event
 from streamproc.core.patch import Patch
-from streamproc.core.spot import Spot
-from streamproc.dialects.responses.deltas import DELTAS, Texts
+from streamproc.dialects.responses.deltas import Texts
+from streamproc.dialects.responses.growth import Growth
 from streamproc.dialects.responses.items import (
     Item,
     argument_text,
@@ -22,20 +21,18 @@ from streamproc.dialects.responses.items import (
     error_of,
     output_text,
     rest,
-    text_path,
     tool_call,
 )
-from streamproc.dialects.responses.parts import annotation, content, content_delta, has_text, without_images
+from streamproc.dialects.responses.oddities import odd
+from streamproc.dialects.responses.parts import content, has_text, without_images
 from streamproc.dialects.responses.slots import Slot, Slots, is_index
 from streamproc.dialects.responses.thoughts import Thoughts
 from streamproc.dialects.translation import Translation, unique_id
 
 __all__ = ["Output"]
 
-_MAX_TEXTS: Final = 256  # that grow at the same time and are read fast
 _MAX_ASIDE: Final = 1_000  # items without a step that are kept
-_MAX_BLOCKS: Final = 10_000  # of a message
-_EMPTY: Final[Mapping[str, Any]] = {"type": "text", "text": {"value": "", "annotations": []}}
+_ADDED: Final = "response.output_item.added"
 
 
 class Output:
@@ -52,7 +49,7 @@ class Output:
         self._translation = translation
         self._base = base
         self._slots = Slots()
-        self._texts = texts
+        self.growth = Growth(texts)
         self._thoughts = Thoughts(translation)
         self._aside: list[Any] = []
         self.waiting: dict[str, Mapping[str, Any]] = {}
@@ -90,11 +87,16 @@ class Output:
         if slot is not None:
             return slot, []
         if not is_index(index) and not isinstance(id, str):
-            return None, [_odd("index_invalid", event, "", "no output_index, and no item_id instead")]
+            return None, [odd("index_invalid", str(event.get("type")), "", "no output_index, and no item_id instead")]
         slot, events = self._open(index, {"id": id, "type": kind})
         if slot is not None:
             slot.has_text = self._continues
         return slot, events
+
+    def about(self, event: Mapping[str, Any], kind: str, act: Callable[[Slot], list[Event]]) -> list[Event]:
+        """What `act` does with the item that an event is about."""
+        slot, events = self.find(event, kind)
+        return events if slot is None else [*events, *act(slot)]
 
     def reconcile(self, items: object, status: str) -> list[Event]:
         """The response lists its items, with a status of its own: complete them, and open those that were not seen."""
@@ -108,7 +110,7 @@ class Output:
                 events += self._finish(slot, item, how)
         return events
 
-    def end(self, status: str, reason: str) -> list[Event]:
+    def end(self, reason: str) -> list[Event]:
         """The response ended: so did what it cut off, and calls whose end was announced and never came."""
         events: list[Event] = []
         for slot in self._slots:
@@ -116,7 +118,7 @@ class Output:
                 events += self._translation.cut(slot.id, reason or "incomplete")
                 slot.cut = None
             elif not slot.is_done and slot.outcome and slot.category == "tools":
-                self._close_texts(slot)
+                self.growth.end(slot)
                 error = {"last_error": error_of({})} if slot.outcome == "failed" else {}
                 events += self._translation.close(slot.id, slot.outcome, **error)
         return events
@@ -128,116 +130,49 @@ class Output:
         self._aside = []
         return {name: value for name, value in found.items() if value}
 
-    # -- texts --------------------------------------------------------------------------------------------------------
+    # -- what is said of an open item ---------------------------------------------------------------------------------
 
-    def text(self, event: Mapping[str, Any], kind: str, member: str) -> list[Event]:
-        """A fragment of a text, in `delta`; or the whole text, in another member, which is news if no fragment was."""
-        slot, events = self.find(event, kind)
-        text = event.get(member)
-        if slot is None or not isinstance(text, str):
-            return events
-        place = _place(event) if slot.category == "message" else 0
-        is_whole = member != "delta"
-        if is_whole and (slot.has_text or place in slot.spots or slot.is_done):
-            return events
-        if slot.is_done:
-            return [*events, _odd("late_event", event, slot.id, "a fragment for an item that was done")]
-        spot = self._spot(slot, place) if (kind == "message") == (slot.category == "message") else None
-        if spot is None:
-            return [*events, _odd("type_conflict", event, slot.id, "a fragment of a text that the item does not have")]
-        events += self._begin(slot, place, _EMPTY)
-        if text:
-            slot.spots[place] = spot
-            self._remember(slot, place, str(event.get("type")), spot)
-            events.append(spot.delta(text))
-        return events
-
-    def refusal(self, event: Mapping[str, Any], member: str) -> list[Event]:
-        """As `text`, for the refusal of a message."""
-        slot, events = self.find(event, "message")
-        text = event.get(member)
-        if slot is None or not isinstance(text, str) or slot.category != "message":
-            return events
-        place = _place(event)
-        if member != "delta" and (slot.has_text or place in slot.refusals or slot.is_done):
-            return events
-        events += self._begin(slot, place, {"type": "refusal", "refusal": ""})
-        if text:
-            slot.refusals.add(place)
-            events.append(content_delta(slot.id, place, {"type": "refusal", "refusal": text}))
-        return events
-
-    def part(self, event: Mapping[str, Any]) -> list[Event]:
-        """A content part of a message appears, or is complete."""
-        native = event.get("part")
-        if not isinstance(native, dict):
-            return []
-        kind = native.get("type")
-        if kind == "output_text":
-            return self.text({**event, "text": native.get("text", "")}, "message", "text")
-        return self.refusal({**event, "refusal": native.get("refusal")}, "refusal") if kind == "refusal" else []
-
-    def annotated(self, event: Mapping[str, Any]) -> list[Event]:
-        """A text got an annotation."""
-        slot, events = self.find(event, "message")
-        native = event.get("annotation")
-        if slot is None or slot.category != "message" or slot.is_done or not isinstance(native, dict):
-            return events
-        place, at = _place(event), event.get("annotation_index")
-        events += self._begin(slot, place, _EMPTY)
-        note = {**annotation(native), **({"index": at} if is_index(at) else {})}
-        entry = {"type": "text", "text": {"annotations": [note]}}
-        return [*events, content_delta(slot.id, place, entry)]
-
-    def thought(self, event: Mapping[str, Any], member: str, index: str, text: str) -> list[Event]:
-        """A fragment of what the model thinks, or a whole part of it."""
-        slot, events = self.find(event, "reasoning")
-        if slot is not None and slot.category == "reasoning":
-            found = event["part"].get("text") if isinstance(event.get("part"), dict) else event.get(text)
-            self._thoughts.grow(slot, member, event.get(index), found, whole=text != "delta")
-        return events
-
-    # -- calls --------------------------------------------------------------------------------------------------------
-
-    def phase(self, event: Mapping[str, Any], kind: str, what: str) -> list[Event]:
+    def phase(self, slot: Slot, what: str) -> list[Event]:
         """A call does something: "searching"."""
-        slot, events = self.find(event, kind)
-        if slot is None or slot.category != "tools" or slot.is_done:
-            return events
+        if slot.category != "tools" or slot.is_done:
+            return []
         slot.phase = True
-        return [*events, self._translation.update(slot.id, metadata={"phase": what})]
+        return [self._translation.update(slot.id, metadata={"phase": what})]
 
-    def outcome(self, event: Mapping[str, Any], kind: str, what: str) -> list[Event]:
+    def outcome(self, slot: Slot, what: str) -> list[Event]:
         """A call ended, which its item will say with all there is to say."""
-        slot, events = self.find(event, kind)
-        if slot is not None:
-            slot.outcome = what
-        return events
+        slot.outcome = what
+        return []
 
-    def partial_image(self, event: Mapping[str, Any]) -> list[Event]:
+    def partial_image(self, slot: Slot, event: Mapping[str, Any]) -> list[Event]:
         """An image so far; its length is kept."""
-        slot, events = self.find(event, "image_generation_call")
         data = event.get("partial_image_b64")
-        if slot is None or slot.category != "tools" or slot.is_done or not isinstance(data, str):
-            return events
+        if slot.category != "tools" or slot.is_done or not isinstance(data, str):
+            return []
         image = {"index": event.get("partial_image_index"), "length": len(data)}
-        return [*events, self._translation.update(slot.id, extras={"partial_image": image})]
+        return [self._translation.update(slot.id, extras={"partial_image": image})]
+
+    def thought(self, slot: Slot, event: Mapping[str, Any], member: str, index: str, text: str) -> list[Event]:
+        """A fragment of what the model thinks, or a whole part of it."""
+        if slot.category == "reasoning":
+            part = event.get("part")
+            found = part.get("text") if isinstance(part, dict) else event.get(text)
+            self._thoughts.grow(slot, member, event.get(index), found, whole=text != "delta")
+        return []
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _open(self, index: object, item: Item) -> tuple[Slot | None, list[Event]]:
         slots, kind, id = self._slots, item.get("type"), item.get("id")
         if slots.is_full:
-            return None, [_odd("limit", item, "", "too many items in one response")]
+            return None, [odd("limit", _ADDED, "", "too many items in one response")]
         what = category(item)
         at = index if is_index(index) else slots.next_index
         slot = Slot(at, what, str(kind), id if isinstance(id, str) else "", call_id(item))
-        slots.add(slot)
-        if at in slots.shared:
-            for key in [key for key in self._texts if key[1] == at]:
-                del self._texts[key]
+        if slots.add(slot):
+            self.growth.share(at)
         if what == "unknown":
-            return slot, [_odd("unknown_type", {}, slot.native_id, "an item of a type that is not known")]
+            return slot, [odd("unknown_type", _ADDED, slot.native_id, "an item of a type that is not known")]
         if what not in ("message", "tools"):
             return slot, []
         self._thoughts.hand_on()
@@ -256,7 +191,7 @@ class Output:
     def _finish(self, slot: Slot, item: Item, how: str) -> list[Event]:
         """The item is complete; `how` it ended, which is its status or follows from that of the response."""
         slot.is_done = True
-        self._close_texts(slot)
+        self.growth.end(slot)
         self._slots.learn(slot, "", call_id(item))
         match slot.category:
             case "reasoning":
@@ -267,7 +202,7 @@ class Output:
                 return self._finish_message(slot, item, how)
             case "tools":
                 return self._finish_tools(slot, item, how)
-            case "aside" | "unknown":
+            case _:
                 if len(self._aside) < _MAX_ASIDE:
                     self._aside.append(without_images(item))
         return []
@@ -329,39 +264,6 @@ class Output:
             return self._translation.answer(id, text, status="failed", last_error=error_of(item))
         return self._translation.answer(id, text)
 
-    def _spot(self, slot: Slot, place: int) -> Spot | None:
-        if place in slot.spots:
-            return slot.spots[place]
-        if slot.category == "message":
-            return Spot.message_text(slot.id, place)
-        path = text_path(slot.kind) if slot.category == "tools" else None
-        return Spot.tool_text(slot.id, 0, path) if path else None
-
-    def _begin(self, slot: Slot, place: int, entry: Mapping[str, Any]) -> list[Event]:
-        """The start of a content block, once."""
-        if slot.category != "message" or place in slot.blocks or slot.is_done:
-            return []
-        slot.blocks.add(place)
-        return [content_delta(slot.id, place, entry)]
-
-    def _remember(self, slot: Slot, place: int, name: str, spot: Spot) -> None:
-        """Let further fragments be read fast."""
-        if name in DELTAS and slot.index not in self._slots.shared:
-            if len(self._texts) >= _MAX_TEXTS:
-                self._texts.clear()
-            self._texts[DELTAS[name], slot.index, place] = spot
-
-    def _close_texts(self, slot: Slot) -> None:
-        for place in slot.spots:
-            for cls in DELTAS.values():
-                self._texts.pop((cls, slot.index, place), None)
-
-
-def _place(event: Mapping[str, Any]) -> int:
-    """The content block that an event is about; one that no message has room for counts as the first too far."""
-    index = event.get("content_index")
-    return min(index, _MAX_BLOCKS) if is_index(index) else 0
-
 
 def _is_repeat(slot: Slot, item: Item) -> bool:
     """Whether an item is the one that the slot has, perhaps under a new id, rather than another one at its index."""
@@ -385,8 +287,3 @@ def _ending(item: Item, status: str) -> str:
 def _final(how: str) -> str:
     """An item that is done is completed, whatever its status says, unless it failed or was cancelled."""
     return how if how in ("failed", "cancelled") else "completed"
-
-
-def _odd(kind: AnomalyKind, event: Mapping[str, Any], id: str, detail: str) -> Event:
-    name = str(event.get("type", "response.output_item.added"))
-    return Event(name, Anomaly(kind=kind, event=name, id=id, detail=detail))

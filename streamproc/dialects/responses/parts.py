@@ -50,7 +50,8 @@ def annotation(native: Mapping[str, Any]) -> dict[str, Any]:
         case "url_citation":
             url = {name: native[name] for name in ("url", "title") if name in native}
             return {"type": "url_citation", **place, "url_citation": url}
-    return dict(native)
+        case _:
+            return dict(native)
 
 
 def content_delta(message_id: str, index: int, entry: Mapping[str, Any]) -> Event:

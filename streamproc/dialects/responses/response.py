@@ -49,7 +49,7 @@ def status_of(response: Response) -> str:
 def run_id_of(response: Response) -> str:
     """The id of a run that nobody named."""
     marks = [response[name] for name in ("created_at", "model") if isinstance(response.get(name), (int, float, str))]
-    return unique_id(response.get("id"), "response", native_id(response), *marks)
+    return unique_id(response.get("id"), "response", *filter(None, (native_id(response), *marks)))
 
 
 def thread_of(response: Response, given: str) -> str:

@@ -57,7 +57,6 @@ class Slots:
         self._by_id: dict[str, Slot] = {}
         self._by_call: dict[str, Slot] = {}
         self._by_kind: dict[str, Slot] = {}
-        self.shared: set[int] = set()  # indexes that more than one open item has
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._all)
@@ -81,15 +80,14 @@ class Slots:
         """The newest call of that id."""
         return self._by_call.get(id)
 
-    def add(self, slot: Slot) -> None:
-        """Enter a new slot; from now on it is what its index means."""
+    def add(self, slot: Slot) -> bool:
+        """Enter a new slot; from now on it is what its index means. Returns whether an open one had that index."""
         before = self._by_index.get(slot.index)
-        if before is not None and not before.is_done:
-            self.shared.add(slot.index)
         self._all.append(slot)
         self._by_index[slot.index] = slot
         self._by_kind[slot.kind] = slot
         self.learn(slot, slot.native_id, slot.call_id)
+        return before is not None and not before.is_done
 
     def learn(self, slot: Slot, native_id: str, call: str) -> None:
         """Note the ids that an item goes by; those that other items have stay theirs."""

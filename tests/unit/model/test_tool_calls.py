@@ -77,6 +77,7 @@ def test_a_generic_kind_has_the_form_of_a_function(kind: str) -> None:
     data = {"id": "c1", "type": kind, "function": {"name": "f", "arguments": "{}", "output": None}}
     (call,) = opened(data)
 
+    assert isinstance(call, GenericToolCall)
     assert call == GenericToolCall(id="c1", type=kind, function=Function(name="f", arguments="{}", output=None))
     assert json.loads(to_wire(call)) == data
 

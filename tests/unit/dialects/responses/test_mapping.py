@@ -9,7 +9,7 @@ import pytest
 from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
 from streamproc import StreamProcessor
-from streamproc.dialects.responses.dialect import EVENTS
+from streamproc.dialects.responses.events import EVENTS
 from tests.response_streams import (
     Json,
     added,
@@ -106,8 +106,16 @@ def sent(name: str) -> Json:
             "image_generation_call.partial_image", partial_image_index=0, partial_image_b64="AAAA"
         ),
     }
-    whole = {"text": "a", "refusal": "a", "arguments": "a", "input": "a", "code": "a", "diff": "a", "part": text("a")}
-    members = {"delta": "a"} if name.endswith(".delta") else whole if name.endswith(".done") else {}
+    whole: Json = {
+        "text": "a",
+        "refusal": "a",
+        "arguments": "a",
+        "input": "a",
+        "code": "a",
+        "diff": "a",
+        "part": text("a"),
+    }
+    members: Json = {"delta": "a"} if name.endswith(".delta") else whole if name.endswith(".done") else {}
     return special.get(name, {**event(what, **members), "type": name})
 
 
