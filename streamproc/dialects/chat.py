@@ -104,8 +104,9 @@ class ChatDialect:
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of a frame; never raises."""
         if frame.event == "message":
-            if (found := self._reader.text(frame.data)) is not None:
-                return (found[0].delta(found[1]),)
+            if (found := self._reader.text((frame.data,), 0)) is not None:
+                spot, (text,) = found
+                return (spot.delta(text),)
             if (thought := self._reader.thought(frame.data)) is not None:
                 return thought
         if frame.data.startswith(b"[DONE]"):

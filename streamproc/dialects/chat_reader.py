@@ -3,6 +3,7 @@
 They are read by structs so narrow that a chunk which decodes says nothing else that this dialect would look at.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -14,6 +15,7 @@ from streamproc.dialects.chat_choice import Choice
 
 __all__ = ["Reader"]
 
+_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _Nothing: TypeAlias = Literal["", None]
 
 
@@ -103,36 +105,44 @@ class Reader:
         self._keeps = keeps
         self._left: bytes | None = None  # the last payload that is no text
 
-    def text(self, payload: bytes) -> tuple[Spot, str] | None:
+    def text(self, payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
         """The `TextReader` of the dialect."""
-        if payload is self._left:
-            return None
-        try:
-            choice = _read_text(payload).choices[0]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._left = payload
-            return None
-        known = self.choices.get(choice.index)
-        if known is None:
-            return None
-        delta = choice.delta
-        text, pieces = delta.content, delta.tool_calls
-        if pieces is None:
-            return (known.text, text) if text and known.text is not None else None
-        piece = pieces[0]
-        slot = known.by_index.get(piece.index)
-        arguments = piece.function.arguments
-        if text or slot is None or not arguments:
-            return None
-        if self._keeps:
-            known.slots.keep(slot, arguments)
-        return slot.spot, arguments
+        spot: Spot | None = None
+        texts: list[str] = []
+        for payload in payloads[at:]:
+            if payload is self._left:
+                break
+            try:
+                choice = _read_text(payload).choices[0]
+            except _ERRORS:
+                self._left = payload
+                break
+            known = self.choices.get(choice.index)
+            if known is None:
+                break
+            delta = choice.delta
+            text, pieces = delta.content, delta.tool_calls
+            if pieces is None:
+                place, slot = known.text, None
+            else:
+                piece = pieces[0]
+                slot = known.by_index.get(piece.index)
+                if text or slot is None:
+                    break
+                place, text = slot.spot, piece.function.arguments
+            if not text or place is None or (place is not spot and spot is not None):
+                break
+            if slot is not None and self._keeps:
+                known.slots.keep(slot, text)
+            spot = place
+            texts.append(text)
+        return None if spot is None else (spot, texts)
 
     def thought(self, payload: bytes) -> list[Event] | None:
         """The events of a piece of reasoning; None when the payload is anything else."""
         try:
             choice = _read_thought(payload).choices[0]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _ERRORS:
             return None
         known = self.choices.get(choice.index)
         if known is None:

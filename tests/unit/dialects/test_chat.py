@@ -611,7 +611,7 @@ def both_ways(item: Json) -> tuple[bool, StreamProcessor, StreamProcessor]:
     for before in BEFORE:
         reader.decode(Frame("message", json.dumps(before).encode(), ""))
     payload = item if isinstance(item, bytes) else json.dumps(item).encode()
-    took = reader.texts[None](payload) is not None
+    took = reader.texts[None]([payload], 0) is not None
     for proc in (fast, slow):
         proc.feed(stream(item, says("z"), ends("stop"), ends("stop", 1), DONE))
     return took, fast, slow

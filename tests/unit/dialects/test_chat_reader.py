@@ -89,7 +89,7 @@ def test_a_payload_that_was_left_is_not_read_again() -> None:
     reader = Reader(keeps=False)
     payload = json.dumps(delta(reasoning="x")).encode()
 
-    assert [reader.text(payload), reader.text(payload), reader.text(b"{}")] == [None, None, None]
+    assert [reader.text([payload], 0), reader.text([payload], 0), reader.text([b"{}"], 0)] == [None, None, None]
 
 
 def test_text_goes_on_after_reasoning() -> None:
