@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from streamproc import __version__
 from streamproc.cli.exits import Exit
+from streamproc.cli.interrupts import Waiting, interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
 from streamproc.cli.store_commands import (
@@ -117,6 +118,13 @@ def replay(
     json
         JSON lines even on a terminal, where states are shown as tables.
     """
+    with interrupts_held() as waiting:
+        return _replay(files, output, dialect, store, json=json, waiting=waiting)
+
+
+def _replay(
+    files: Sequence[str], output: Output, dialect: str, store: str | None, *, json: bool, waiting: Waiting
+) -> int:
     from streamproc.cli.inputs import expand
     from streamproc.cli.output import Printer
     from streamproc.cli.progress import ProgressBar
@@ -138,14 +146,14 @@ def replay(
     # On a terminal, a bar among lines that keep coming would be unreadable.
     progress = ProgressBar(total, enabled=not (people and output == "changes"))
     if store is None:
-        return replay(sources, dialect, printer, progress)
+        return replay(sources, dialect, printer, progress, waiting=waiting)
     if store == _DASH:
         raise ConfigError("--store: expected the name of a file, got -")
     from streamproc.cli.keeping import keeping
     from streamproc.cli.logs import logs_as_notes
 
     with logs_as_notes(), keeping(store) as keeper:
-        return replay(sources, dialect, printer, progress, keeper)
+        return replay(sources, dialect, printer, progress, keeper, waiting)
 
 
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
