@@ -32,6 +32,7 @@ from streamproc.testing.server import (
     stall_at,
 )
 from streamproc.testing.sources import check_source
+from tests.loopback import in_loopback_time
 from tests.streams import arguments, done, run, sse, step
 
 STREAM = sse(run("created"), step("created"), arguments('{"a"'), arguments(":1}"), step("completed"), done())
@@ -197,7 +198,7 @@ async def test_bytes_are_handed_on_as_they_come() -> None:
         assert await anext(chunks) == b"one"
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_comments_are_a_sign_of_life() -> None:
     """A stream of heartbeats alone lasts longer than the idle time-out."""
     beats = [action for _ in range(10) for action in (Send(b":\n"), Wait(0.02))]
@@ -205,7 +206,7 @@ async def test_comments_are_a_sign_of_life() -> None:
         assert await read(HttpSource(server.url, idle_timeout_s=0.15)) == b":\n" * 10
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_silent_peer_is_given_up() -> None:
     """What came is handed over first."""
     async with answering(Response(stall_at(STREAM, 100))) as server:
@@ -216,7 +217,7 @@ async def test_silent_peer_is_given_up() -> None:
                 await anext(chunks)
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_silence_while_nobody_reads_does_not_count() -> None:
     """The idle time-out is for the server; a reader may take as long as it likes over a chunk."""
     async with answering(Response([Send(b"one"), Wait(0.15), Send(b"two")])) as server:
@@ -227,7 +228,7 @@ async def test_silence_while_nobody_reads_does_not_count() -> None:
             assert await anext(chunks) == b"two"
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_peer_that_accepts_and_never_answers() -> None:
     """The wait for an answer is bounded too."""
     async with answering(Response([Stall()], status=None)) as server:
@@ -363,7 +364,7 @@ async def test_mime_type_of_something_else(kind: str | None, shown: str) -> None
             await read(HttpSource(server.url))
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_prefix_of_an_answer_that_never_ends_or_breaks() -> None:
     """Its size is worth a moment, not more; and it does not hide the answer."""
     async with answering(Response(cut_at(b"x", 1), 400), Response(stall_at(b"xy", 2), 400)) as server:
