@@ -613,7 +613,7 @@ def resumed(request: Request) -> Response:
     return Response(b"".join(b"id: %d\ndata: %d\n\n" % (n, n) for n in range(after + 1, 6)))
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_contract_of_a_source() -> None:
     """As checked for any source: bytes, reopening, resuming, and nothing left after leaving or cancelling."""
     async with ScriptedServer() as server:
