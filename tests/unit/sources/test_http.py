@@ -1,9 +1,10 @@
 """`HttpSource` against real sockets: what is sent, what an answer means, and what is left when it is over."""
 
 import json
+import re
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -394,19 +395,21 @@ async def test_identity_encoding_is_none(encoding: str) -> None:
 # --- connections that fail --------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """Bound, so that nobody else has it, and not listening."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.mark.asyncio
 async def test_refused_connection() -> None:
     """The host is named, the query is not."""
-    port = free_port()
-    with pytest.raises(SourceUnavailable, match=rf"^127\.0\.0\.1:{port}: ClientConnectorError \(.+\)$") as caught:
+    with deaf_port() as port, pytest.raises(SourceUnavailable) as caught:
         await read(HttpSource(f"http://127.0.0.1:{port}/?key=secret"))
 
+    assert re.fullmatch(rf"127\.0\.0\.1:{port}: ClientConnectorError \(.+\)", str(caught.value))
     assert "secret" not in str(caught.value)
 
 
@@ -500,9 +503,10 @@ async def test_post_is_never_sent_twice(first: Response) -> None:
 @pytest.mark.asyncio
 async def test_post_that_surely_started_nothing_is_repeatable_once_more() -> None:
     """There was no connection, or the server said 429: then a run cannot have begun."""
-    source = HttpSource(f"http://127.0.0.1:{free_port()}", method="POST")
-    with pytest.raises(SourceUnavailable):
-        await read(source)
+    with deaf_port() as port:
+        source = HttpSource(f"http://127.0.0.1:{port}", method="POST")
+        with pytest.raises(SourceUnavailable):
+            await read(source)
     assert source.repeatable
     assert not source.resumable
 
