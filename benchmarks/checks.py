@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.dialect_streams import CALLS, MESSAGES
 from benchmarks.writer import Texts, Workload
 from streamproc import Change, StreamProcessor, to_wire
 
-__all__ = ["check_core", "losses", "merged_texts", "texts_of"]
+__all__ = ["check_core", "held_texts", "losses", "merged_texts", "texts_of"]
 
 _MEMBERS = {"function": "arguments", "code_interpreter": "input", "text": "value"}
 
@@ -22,6 +23,15 @@ def merged_texts(changes: Iterable[Change]) -> Texts:
     """What the deltas alone added up to: from the state of each object after its last delta."""
     last = {change.id: change for change in changes if change.event.endswith(".delta")}
     return {id: texts_of(json.loads(to_wire(change.state))) for id, change in last.items()}
+
+
+def held_texts(proc: StreamProcessor) -> Texts:
+    """All texts that a processor holds, by position: those of calls, and of messages; see dialect_streams.py."""
+
+    def texts(objects: Iterable[Any]) -> list[str]:
+        return [text for obj in objects for text in texts_of(json.loads(to_wire(obj)))]
+
+    return {CALLS: texts(proc.steps.values()), MESSAGES: texts(proc.messages.values())}
 
 
 def losses(expected: Texts, held: Texts) -> str:

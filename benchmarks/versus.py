@@ -23,7 +23,7 @@ from benchmarks.table import Row
 from benchmarks.workloads import Workload, mix, tool_heavy
 from benchmarks.writer import Texts
 
-__all__ = ["rows"]
+__all__ = ["Peer", "PeerFailed", "Report", "python", "rows", "run"]
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _CHUNK_BYTES: Final = 4096
@@ -35,7 +35,9 @@ class PeerFailed(Exception):
     """A peer's process ended with an error; the text is the last line of it."""
 
 
-class _Peer(NamedTuple):
+class Peer(NamedTuple):
+    """How a peer is run."""
+
     key: str
     what: str
     command: tuple[str, ...]  # what follows the stream, the chunk size and the rounds is in `extra`
@@ -45,7 +47,7 @@ class _Peer(NamedTuple):
     remark: str = ""
 
 
-class _Report(Struct):
+class Report(Struct):
     """What a peer's process prints."""
 
     version: str
@@ -54,20 +56,21 @@ class _Report(Struct):
     texts: Texts
 
 
-def _python(module: str) -> tuple[str, ...]:
+def python(module: str) -> tuple[str, ...]:
+    """The command of a peer that is a module of `benchmarks.peers`."""
     return (sys.executable, "-m", f"benchmarks.peers.{module}")
 
 
-_CORE: Final = _Peer("core", "", _python("core"), _WARM_ROUNDS)
-_STATES: Final = _Peer("core-states", "", _python("core"), 3, ("states",))
+_CORE: Final = Peer("core", "", python("core"), _WARM_ROUNDS)
+_STATES: Final = Peer("core-states", "", python("core"), 3, ("states",))
 _PYTHON_PEERS: Final = (
-    ("openai", _Peer("openai-handler", "openai AssistantEventHandler / core", _python("openai_handler"), 2)),
-    ("openai", _Peer("openai-raw", "openai raw typed stream, no merging / core", _python("openai_raw"), 2)),
+    ("openai", Peer("openai-handler", "openai AssistantEventHandler / core", python("openai_handler"), 2)),
+    ("openai", Peer("openai-raw", "openai raw typed stream, no merging / core", python("openai_raw"), 2)),
     (
         "azure.ai.agents",
-        _Peer("azure-handler", "azure AgentEventHandler, no merging / core", _python("azure_handler"), 2),
+        Peer("azure-handler", "azure AgentEventHandler, no merging / core", python("azure_handler"), 2),
     ),
-    ("httpx_sse httpx", _Peer("httpx-sse", "httpx-sse + json.loads, no merging / core", _python("httpx_sse_json"), 5)),
+    ("httpx_sse httpx", Peer("httpx-sse", "httpx-sse + json.loads, no merging / core", python("httpx_sse_json"), 5)),
 )
 
 
@@ -80,7 +83,7 @@ def rows(turns: int, *, quick: bool) -> Iterator[Row]:
             path = Path(folder) / "stream.sse"
             path.write_bytes(workload.stream)
             yield from _failing(peers, path)
-            reports = [{peer.key: _run(peer, path) for peer in (_CORE, *peers, _STATES)} for _ in range(turns)]
+            reports = [{peer.key: run(peer, path) for peer in (_CORE, *peers, _STATES)} for _ in range(turns)]
         suffix = "" if workload.name == "tool-heavy" else f".{workload.name}"
         for peer in peers:
             yield _row(peer, workload, suffix, reports)
@@ -90,9 +93,9 @@ def rows(turns: int, *, quick: bool) -> Iterator[Row]:
                 yield Row(f"peers.openai-handler-states{suffix}", what, value, "x", places=1)
 
 
-def _available() -> tuple[list[_Peer], list[Row]]:
+def _available() -> tuple[list[Peer], list[Row]]:
     """The peers that can run here, and a row that says why for each that cannot."""
-    peers: list[_Peer] = []
+    peers: list[Peer] = []
     missing: list[Row] = []
     for modules, peer in _PYTHON_PEERS:
         if all(_is_installed(module) for module in modules.split()):
@@ -105,17 +108,17 @@ def _available() -> tuple[list[_Peer], list[Row]]:
             command = ("node", str(_ROOT / "benchmarks" / "peers" / "openai_node.mjs"))
             what = f"openai npm {package.version} AssistantStream, fully warm / core"
             remark = f"wants node {package.wants_node}" if package.wants_node else ""
-            peers.append(_Peer(package.name, what, command, _WARM_ROUNDS, (str(package.folder),), True, remark))
+            peers.append(Peer(package.name, what, command, _WARM_ROUNDS, (str(package.folder),), True, remark))
     except NodeUnavailable as reason:
         missing.append(Row("peers.openai-node", "openai npm package / core", None, "x", f"skipped: {reason}"))
     return peers, missing
 
 
-def _failing(peers: list[_Peer], path: Path) -> Iterator[Row]:
+def _failing(peers: list[Peer], path: Path) -> Iterator[Row]:
     """Take out the peers that cannot read this stream at all, and yield a row for each that says so."""
     for peer in [*peers]:
         try:
-            _run(peer._replace(rounds=0), path)
+            run(peer._replace(rounds=0), path)
         except PeerFailed as failure:
             peers.remove(peer)
             yield Row(f"peers.{peer.key}", peer.what, None, "x", f"failed: {failure}")
@@ -128,15 +131,20 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _run(peer: _Peer, path: Path) -> _Report:
+def run(peer: Peer, path: Path) -> Report:
+    """Run a peer's process on the stream in a file.
+
+    Raises:
+        PeerFailed: it ended with an error.
+    """
     command = [*peer.command, str(path), str(_CHUNK_BYTES), str(peer.rounds), *peer.extra]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     if done.returncode:
         raise PeerFailed((done.stderr.strip() or "no message").splitlines()[-1])
-    return msgspec.json.decode(done.stdout, type=_Report)
+    return msgspec.json.decode(done.stdout, type=Report)
 
 
-def _row(peer: _Peer, workload: Workload, suffix: str, reports: Sequence[dict[str, _Report]]) -> Row:
+def _row(peer: Peer, workload: Workload, suffix: str, reports: Sequence[dict[str, Report]]) -> Row:
     assert not losses(workload.texts, reports[0][_CORE.key].texts), "the core lost text"
     if peer.is_node:
         theirs = [min(turn[peer.key].wall) for turn in reports]

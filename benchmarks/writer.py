@@ -9,12 +9,12 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["Texts", "Workload", "Writer", "chunks"]
+__all__ = ["TOKENS", "Texts", "Workload", "Writer", "chunks"]
 
 Texts = dict[str, list[str]]
 """Id of a step or message -> the text of each of its tool calls or content blocks."""
 
-_TOKENS: Final = {  # kind of fragment -> what it may be, with | between
+TOKENS: Final = {  # kind of fragment -> what it may be, with | between
     "code_interpreter": (
         "x|=|(|)| =| +|)\n| import| sym|py| as| sp|\n|\n\n|#| Define| the| variable|e|*x|,| '|')\n|solution|print|[|]|"
         ' for| in|"|\\"|df'
@@ -105,7 +105,7 @@ class Writer:
         for index, call in enumerate(made):
             self._step_delta(id, {"index": index, **call})
         texts = [""] * calls
-        for number, piece in enumerate(self.random.choices(_TOKENS[kind].split("|"), k=deltas)):
+        for number, piece in enumerate(self.random.choices(TOKENS[kind].split("|"), k=deltas)):
             index = number % calls
             texts[index] += piece
             self._step_delta(id, {"index": index, "type": kind, kind: {member: piece}})
@@ -126,7 +126,7 @@ class Writer:
         self._step(id, "in_progress", "in_progress", details)
         self._message(message, "created", "in_progress", [])
         self._message(message, "in_progress", "in_progress", [])
-        pieces = self.random.choices(_TOKENS["text"].split("|"), k=deltas)
+        pieces = self.random.choices(TOKENS["text"].split("|"), k=deltas)
         for number, piece in enumerate(pieces):
             value = {"value": piece} if number else {"value": piece, "annotations": []}
             delta = {"content": [{"index": 0, "type": "text", "text": value}]}

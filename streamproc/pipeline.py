@@ -388,7 +388,10 @@ class Pipeline:
                 cause="the stream ended" if error is None else str(error),
             )
             await sleep(attempt.wait_s)
-            proc.open(epoch=None if attempt.way == "resume" else await self._next_epoch(proc.stream))
+            if attempt.way == "resume":
+                proc.resume()
+            else:
+                proc.open(epoch=await self._next_epoch(proc.stream))
 
     async def _read(self, follower: "_Follower", source: Source, cursor: str | None, recovery: Recovery) -> None:
         """Read one connection to its end, or until the stream says that nothing follows."""

@@ -19,8 +19,10 @@ PACKAGE = "streamproc"
 # Lowest first. A module belongs to the longest name here that is its own or that of a package around it. It may import
 # from its own group and from those of lower layers; two groups that share a layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"streamproc.errors", "streamproc.wording"}),
+    frozenset({"streamproc.errors", "streamproc.secret", "streamproc.wording"}),
     frozenset({"streamproc.model"}),
+    frozenset({"streamproc.usage"}),  # what states say of tokens spent
+    frozenset({"streamproc.cost"}),
     frozenset({"streamproc.core"}),
     frozenset({"streamproc.dialects"}),
     frozenset({"streamproc.core.processor"}),  # joins framing, a dialect chosen by name, and the reducer
@@ -32,6 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"streamproc.recovery"}),  # what follows a lost connection
     frozenset({"streamproc.pipeline"}),
+    frozenset({"streamproc.plugins"}),  # what is installed beside streamproc, and how a config names it
     frozenset({"streamproc.testing"}),  # for authors of plug-ins; tests may see everything
     frozenset({"streamproc"}),  # the public names; whatever they are made of must not import them
     frozenset({"streamproc.worker"}),
@@ -52,7 +55,7 @@ NOT_SANS_IO = frozenset(
 )
 
 # `import streamproc` must stay cheap; what needs these loads them when it is used.
-LAZY = ("aiohttp", "anyio", "asyncio", "sqlite3", "structlog")
+LAZY = ("aiohttp", "anyio", "asyncio", "genai_prices", "sqlite3", "structlog")
 
 
 class Module:

@@ -15,8 +15,8 @@ _CLIENT = openai.OpenAI(api_key="unused", http_client=openai.DefaultHttpxClient(
 _HTTP: Any = import_module("httpx2" if find_spec("httpx2") else "httpx")
 
 
-def open_stream(chunks: Sequence[bytes]) -> openai.Stream[AssistantStreamEvent]:
-    """A typed stream of events whose response body yields the chunks."""
+def open_stream(chunks: Sequence[bytes], kinds: Any = AssistantStreamEvent) -> openai.Stream[Any]:
+    """A typed stream of events, one of `kinds` each, whose response body yields the chunks."""
 
     def body() -> Iterator[bytes]:
         yield from chunks
@@ -24,5 +24,4 @@ def open_stream(chunks: Sequence[bytes]) -> openai.Stream[AssistantStreamEvent]:
     request = _HTTP.Request("POST", "http://localhost/")
     headers = {"content-type": "text/event-stream"}
     response = _HTTP.Response(200, headers=headers, content=body(), request=request)
-    cast_to: Any = AssistantStreamEvent  # a union, which the package passes here as well
-    return openai.Stream(cast_to=cast_to, response=response, client=_CLIENT)
+    return openai.Stream(cast_to=kinds, response=response, client=_CLIENT)

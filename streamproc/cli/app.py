@@ -4,15 +4,19 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from streamproc import __version__
+from streamproc.cli.check import CHECK_EPILOGUE, check
 from streamproc.cli.exits import Exit
-from streamproc.cli.interrupts import Waiting, interrupts_held
+from streamproc.cli.explain import EXPLAIN_EPILOGUE, explain
+from streamproc.cli.init import INIT_EPILOGUE, init
+from streamproc.cli.interrupts import interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
+from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -23,6 +27,9 @@ from streamproc.cli.store_commands import (
 )
 from streamproc.display.terminal import is_terminal, stdout
 from streamproc.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from streamproc.cost import Prices
 
 __all__ = ["run"]
 
@@ -40,6 +47,7 @@ Examples:
                                     every change of a live stream, at once
   streamproc replay run.sse --store runs.db
                                     and kept; then: streamproc steps runs.db
+  streamproc init streamproc.toml   a config for a worker; then: streamproc check
 
 Exit codes:
   0    ok
@@ -58,6 +66,8 @@ Examples:
       two streams of one run: the second goes on where the first stopped
   streamproc replay 'recordings/*.sse' --output summary
       counts, sizes and oddities of many recordings
+  streamproc replay run.sse --output summary --cost --price-as my-gpt=gpt-4o
+      what its runs spent, and cost; my-gpt is a deployment of that model
   streamproc replay run.sse --output messages | jq -r '.content[].text.value'
       what the agent said
   streamproc replay run.sse --store runs.db --output summary
@@ -70,7 +80,10 @@ Output, as JSON lines on stdout:
   changes
       every change as it happens
   summary
-      counts, one line for each input
+      counts and "usage" (tokens by run), one line for each input; with --cost
+      also "cost", in US dollars as text, by run and model. A run without a
+      price has null and says "why"; nothing is counted as 0. "basis" is
+      "steps" where a run did not say its usage: it spent at least that
 On a terminal, states are shown as tables. Everything else is on stderr.
 
 With --store a change is durable before it is printed. The same file again is a
@@ -99,9 +112,11 @@ Examples:
 def replay(
     *files: Annotated[str, Parameter(show_default=False)],
     output: Annotated[Output, Parameter(name=["--output", "-o"])] = "steps",
-    dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "assistants",
+    dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "auto",
     store: Annotated[str | None, Parameter(show_default=False)] = None,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    cost: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    price_as: Annotated[list[str] | None, Parameter(negative="", show_default=False)] = None,
 ) -> int:
     """Merge recorded streams and print the states they end in.
 
@@ -112,50 +127,136 @@ def replay(
     output
         What to print.
     dialect
-        The wire format of the streams.
+        The wire format of the streams; found out from the first event of each unless given.
     store
         Keep every change, and the states, in this SQLite file; it is made if it is not there.
     json
         JSON lines even on a terminal, where states are shown as tables.
+    cost
+        Add what runs cost to a summary, by the price table of genai-prices.
+    price_as
+        NAME=MODEL: the model that a name stands for, such as that of a deployment; may be repeated.
     """
     with interrupts_held() as waiting:
-        return _replay(files, output, dialect, store, json=json, waiting=waiting)
+        from streamproc.cli.inputs import expand
+        from streamproc.cli.output import Printer
+        from streamproc.cli.progress import ProgressBar
+        from streamproc.cli.replay import replay
+        from streamproc.cli.tables import show_states
+        from streamproc.core.dialect import dialect_factory
+
+        dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
+        prices = _prices(output, cost, price_as or [])
+        sources = expand(_input_names(files))
+        people = is_terminal(sys.stdout)
+        show_table = show_states if people and not json else None
+        printer = Printer(output, stdout(), escape=people, show_table=show_table, prices=prices)
+        sizes = [source.size for source in sources]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        # On a terminal, a bar among lines that keep coming would be unreadable.
+        progress = ProgressBar(total, enabled=not (people and output == "changes"))
+        if store is None:
+            return replay(sources, dialect, printer, progress, waiting=waiting)
+        if store == _DASH:
+            raise ConfigError("--store: expected the name of a file, got -")
+        from streamproc.cli.keeping import keeping
+        from streamproc.cli.logs import logs_as_notes
+
+        with logs_as_notes(), keeping(store) as keeper:
+            return replay(sources, dialect, printer, progress, keeper, waiting)
 
 
-def _replay(
-    files: Sequence[str], output: Output, dialect: str, store: str | None, *, json: bool, waiting: Waiting
+def _input_names(files: Sequence[str]) -> list[str]:
+    """What to read; nothing named is standard input.
+
+    Raises:
+        ConfigError: that is a terminal.
+    """
+    if not files and is_terminal(sys.stdin):
+        raise ConfigError("name a file, or pipe a stream in: curl -sN ... | streamproc replay")
+    return ["-" if name == _DASH else name for name in files] or ["-"]
+
+
+_CONVERT_EPILOGUE: Final = """\
+Examples:
+  streamproc convert responses.sse > assistants.sse
+      for a client that reads Assistants streams only
+  curl -sN ... | streamproc convert | my-client
+      a live stream: each event is written when it came
+  streamproc convert --store runs.db --run run_abc
+      a run that a store keeps, told by its last states
+
+Several files are one stream, as in replay. A stream that broke off is written
+without an end, so that its reader knows.
+
+Exit codes:
+  0    ok
+  1    a run failed, the server sent an error, a stream was truncated, or a
+       payload could not be decoded; what could be converted is written
+  2    bad usage
+  130  interrupted"""
+
+
+@app.command(usage="Usage: streamproc convert [FILE...|-] [OPTIONS]", help_epilogue=_CONVERT_EPILOGUE)
+def convert(
+    *files: Annotated[str, Parameter(show_default=False)],
+    to: Literal["assistants"] = "assistants",
+    dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "auto",
+    store: Annotated[str | None, Parameter(show_default=False)] = None,
+    run: Annotated[str | None, Parameter(show_default=False)] = None,
 ) -> int:
+    """Write runs out again as the stream of another protocol.
+
+    Parameters
+    ----------
+    files
+        Files or quoted patterns, in the order of their streams; - or nothing at all is standard input.
+    to
+        The protocol to write.
+    dialect
+        The wire format of the input; found out from its first event unless given.
+    store
+        Take a run from this store instead of files.
+    run
+        The id of that run.
+    """
+    from streamproc.cli.convert import convert, convert_stored
     from streamproc.cli.inputs import expand
-    from streamproc.cli.output import Printer
     from streamproc.cli.progress import ProgressBar
-    from streamproc.cli.replay import replay
-    from streamproc.cli.tables import show_states
     from streamproc.core.dialect import dialect_factory
 
-    dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
-    names = ["-" if name == _DASH else name for name in files]
-    if not names:
-        if is_terminal(sys.stdin):
-            raise ConfigError("name a file, or pipe a stream in: curl -sN ... | streamproc replay")
-        names = ["-"]
-    sources = expand(names)
-    people = is_terminal(sys.stdout)
-    printer = Printer(output, stdout(), escape=people, show_table=show_states if people and not json else None)
-    sizes = [source.size for source in sources]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
-    # On a terminal, a bar among lines that keep coming would be unreadable.
-    progress = ProgressBar(total, enabled=not (people and output == "changes"))
-    if store is None:
-        return replay(sources, dialect, printer, progress, waiting=waiting)
-    if store == _DASH:
-        raise ConfigError("--store: expected the name of a file, got -")
-    from streamproc.cli.keeping import keeping
-    from streamproc.cli.logs import logs_as_notes
-
-    with logs_as_notes(), keeping(store) as keeper:
-        return replay(sources, dialect, printer, progress, keeper, waiting)
+    if (store is None) != (run is None) or (store is not None and files):
+        raise ConfigError("name files, or --store and --run")
+    if store is not None and run is not None:
+        return convert_stored(store, run, stdout())
+    dialect_factory(dialect.replace(_DASH, "-"))
+    sources = expand(_input_names(files))
+    return convert(sources, dialect, stdout(), ProgressBar(None, enabled=not is_terminal(sys.stdout)))
 
 
+def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | None":
+    """The price table, if `--cost` asks for it."""
+    if not cost:
+        if price_as:
+            raise ConfigError("--price-as goes with --cost")
+        return None
+    if output != "summary":
+        raise ConfigError("--cost goes with --output summary")
+    models: dict[str, str] = {}
+    for pair in price_as:
+        name, _, model = pair.replace(_DASH, "-").partition("=")
+        if not name or not model:
+            raise ConfigError("--price-as: expected NAME=MODEL, such as my-gpt=gpt-4o")
+        models[name] = model
+    from streamproc.cost import Prices
+
+    return Prices(models=models)
+
+
+app.command(init, usage="Usage: streamproc init [PATH|-] [OPTIONS]", help_epilogue=INIT_EPILOGUE)
+app.command(check, usage="Usage: streamproc check CONFIG [OPTIONS]", help_epilogue=CHECK_EPILOGUE)
+app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXPLAIN_EPILOGUE)
+app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
 app.command(
@@ -214,7 +315,8 @@ def run(argv: Sequence[str]) -> int:
         note(str(error).replace(_DASH, "-"))
         return Exit.USAGE
     except (ConfigError, StoreError) as error:
-        note(str(error))
+        for fault in getattr(error, "faults", (error,)):  # an `InvalidConfig` has a line for each mistake
+            note(str(fault))
         return Exit.USAGE
     except OSError as error:  # of writing; what goes wrong with an input is told where it is read
         # What is still in the buffer must not fail again at exit.

@@ -13,9 +13,10 @@ from typing import Final
 from streamproc.cli.recordings import why_no_stream
 from streamproc.core.anomalies import Anomaly
 from streamproc.core.dialect import dialect_factory
-from streamproc.core.events import DONE, ERROR, THREAD_CREATED, Event, StepDeltaEvent
+from streamproc.core.events import DONE, ERROR, THREAD_CREATED, Event, StepDeltaEvent, snapshot_kind
 from streamproc.core.lifecycle import TERMINAL
 from streamproc.core.limits import Limits
+from streamproc.core.patch import Patch
 from streamproc.core.reducer import Reducer
 from streamproc.core.sse import SSEParser
 from streamproc.errors import LimitExceeded
@@ -98,6 +99,8 @@ def _take(opening: Opening, event: Event) -> None:
 def _run_id(event: Event, known: Reducer) -> str | None:
     payload = event.payload
     match payload:
+        case Patch():
+            found = payload.id if snapshot_kind(event.name) == "run" else payload.members.get("run_id")
         case Run():
             return payload.id
         case RunStep() | Message():

@@ -1,10 +1,11 @@
 """What `replay` prints on stdout: JSON lines for programs, or tables where people look at a terminal."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from streamproc.cli.spent import Spent
 from streamproc.cli.tally import Tally
 from streamproc.core.body import Kind
 from streamproc.core.change import Change, Note, encode_change
@@ -14,7 +15,10 @@ from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
 from streamproc.model.wire import WireObject, to_wire
 
-__all__ = ["Output", "Printer", "States", "TablePrinter", "states"]
+if TYPE_CHECKING:
+    from streamproc.cost import Prices
+
+__all__ = ["Consumer", "Output", "Printer", "States", "TablePrinter", "states"]
 
 Output: TypeAlias = Literal["steps", "changes", "messages", "runs", "summary"]
 
@@ -36,24 +40,48 @@ class States(Protocol):
     def note(self, kind: Kind, id: str) -> Note: ...
 
 
+class Consumer(Protocol):
+    """What `replay` hands on to: changes at once, states when their table is done, counts when an input was read."""
+
+    @property
+    def needs_states(self) -> bool: ...
+
+    def changes(self, changes: Iterable[Change]) -> None: ...
+
+    def table(self, found: States, names: list[str]) -> None: ...
+
+    def input(self, tally: Tally) -> None: ...
+
+
 TablePrinter: TypeAlias = Callable[[Kind, States, list[str]], None]
 
 
 class Printer:
     """Writes what one `--output` asks for as early as it is known: changes at once, states when their table is done."""
 
-    def __init__(self, output: Output, out: BinaryIO, *, escape: bool, show_table: TablePrinter | None = None) -> None:
+    def __init__(
+        self,
+        output: Output,
+        out: BinaryIO,
+        *,
+        escape: bool,
+        show_table: TablePrinter | None = None,
+        prices: "Prices | None" = None,
+    ) -> None:
         """
         Args:
             output: what to print.
             out: where JSON lines go.
             escape: whether `out` is a terminal.
             show_table: shows states to people instead of writing them as JSON lines.
+            prices: what a summary takes cost from; without them there is none in it.
         """
         self._output: Output = output
         self._out = out
         self._escape = escape
         self._show_table = show_table
+        self._prices = prices
+        self._spent = Spent(prices)  # of the input that is being read
 
     @property
     def needs_states(self) -> bool:
@@ -64,6 +92,8 @@ class Printer:
         """Some changes were made."""
         if self._output == "changes":
             self._write(map(encode_change, changes))
+        elif self._output == "summary":
+            self._spent.take(changes)
 
     def table(self, found: States, names: list[str]) -> None:
         """A table of states is complete; `names` are the inputs that it came from."""
@@ -78,7 +108,8 @@ class Printer:
     def input(self, tally: Tally) -> None:
         """An input was read."""
         if self._output == "summary":
-            self._write([msgspec.json.encode(tally.summary())])
+            spent, self._spent = self._spent, Spent(self._prices)
+            self._write([msgspec.json.encode(tally.summary() | spent.summary())])
 
     def _write(self, lines: Iterable[bytes]) -> None:
         for line in lines:

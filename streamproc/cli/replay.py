@@ -16,7 +16,7 @@ from streamproc.cli.inputs import InputError, Source
 from streamproc.cli.interrupts import Waiting
 from streamproc.cli.notes import note
 from streamproc.cli.opening import Opening, look_ahead
-from streamproc.cli.output import Printer
+from streamproc.cli.output import Consumer
 from streamproc.cli.progress import ProgressBar
 from streamproc.cli.recordings import has_fields, lost_blank_lines, restore_blank_lines, why_no_stream
 from streamproc.cli.tally import Tally
@@ -41,7 +41,7 @@ _CUT_SHORT: Final = "truncated: ends before its first event is complete, so ther
 def replay(
     sources: Sequence[Source],
     dialect: str,
-    printer: Printer,
+    printer: Consumer,
     progress: ProgressBar,
     keeper: "Keeper | None" = None,
     waiting: Waiting = iter,
@@ -74,7 +74,7 @@ def replay(
 
 class _Player:
     def __init__(
-        self, dialect: str, printer: Printer, progress: ProgressBar, keeper: "Keeper | None", waiting: Waiting
+        self, dialect: str, printer: Consumer, progress: ProgressBar, keeper: "Keeper | None", waiting: Waiting
     ) -> None:
         self.code = Exit.OK
         self._dialect = dialect

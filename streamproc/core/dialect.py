@@ -1,15 +1,37 @@
-"""The contract between a processor and a wire format, and the names of the formats that are installed."""
+"""The contract between a processor and a wire format, and the names of the formats that are installed.
+
+Beside the members of `Dialect` a dialect may have some that make it fast or that few formats need:
+
+    fragments   event name -> a decoder from fragments.py, if the text deltas of the wire are the canonical ones
+    texts       event name (None: events without one) -> a `TextReader`, if they have to be translated
+    resume      called when the same stream goes on over another connection; without it a resumed stream is a new one
+    chosen      the dialect that this one found to be the right one; from then on that one decodes
+
+What `fragments` or `texts` bring about is exactly what `decode` would.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from streamproc.core.events import Event
 from streamproc.core.fragments import FragmentDecoder
 from streamproc.core.reducer import Hot
+from streamproc.core.spot import TextReader
 from streamproc.core.sse import Frame
 from streamproc.errors import ConfigError
 
-__all__ = ["Dialect", "DialectFactory", "dialect_factory", "dialect_names", "hot_decoders", "register_dialect"]
+__all__ = [
+    "Dialect",
+    "DialectFactory",
+    "Matches",
+    "TextReader",
+    "detect",
+    "dialect_factory",
+    "dialect_names",
+    "hot_decoders",
+    "register_dialect",
+    "text_readers",
+]
 
 
 class Dialect(Protocol):
@@ -20,8 +42,10 @@ class Dialect(Protocol):
     an event that carries an `Anomaly`; `decode` and `finish` never raise.
     """
 
-    cursor: str | None
-    """Where the wire can be resumed, as the source understands it; None when it cannot."""
+    @property
+    def cursor(self) -> str | None:
+        """Where the wire can be resumed, as the source understands it; None when it cannot. An attribute will do."""
+        ...
 
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of one frame, in order; often one, at times none."""
@@ -34,12 +58,24 @@ class Dialect(Protocol):
 
 DialectFactory: TypeAlias = Callable[[], Dialect]
 
+Matches: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+"""Whether a frame is one of a dialect's, by its event name ("message" when it has none) and its payload."""
+
 _FACTORIES: Final[dict[str, DialectFactory]] = {}
+_MATCHES: Final[dict[str, Matches]] = {}
 
 
-def register_dialect(name: str, factory: DialectFactory) -> None:
-    """Make a dialect known by name; `factory` is called once per stream."""
+def register_dialect(name: str, factory: DialectFactory, matches: Matches | None = None) -> None:
+    """Make a dialect known by name.
+
+    Args:
+        factory: called once per stream.
+        matches: how "auto" recognises it; without this it has to be named.
+    """
     _FACTORIES[name] = factory
+    _MATCHES.pop(name, None)
+    if matches is not None:
+        _MATCHES[name] = matches
 
 
 def dialect_names() -> tuple[str, ...]:
@@ -59,11 +95,23 @@ def dialect_factory(name: str) -> DialectFactory:
         raise ConfigError(f"no dialect {name!r}; known: {', '.join(_FACTORIES)}") from None
 
 
-def hot_decoders(dialect: Dialect) -> Hot:
-    """What the fast path needs to know of a dialect whose text deltas are the canonical ones on the wire.
+def detect(event: str, payload: Mapping[str, Any]) -> str | None:
+    """Return the name of the dialect that a frame is one of; None when it could be any.
 
-    Such a dialect says so by a member `fragments`: event names -> decoders from fragments.py. The processor then merges
-    most deltas without making frames and events of them.
+    Args:
+        event: the frame's event name, "message" when it has none.
+        payload: its data, decoded.
     """
+    return next((name for name, matches in _MATCHES.items() if matches(event, payload)), None)
+
+
+def hot_decoders(dialect: Dialect) -> Hot:
+    """The `fragments` of a dialect, by the bytes of the event names."""
     fragments: Mapping[str, FragmentDecoder] = getattr(dialect, "fragments", {})
     return {name.encode(): decode for name, decode in fragments.items()}
+
+
+def text_readers(dialect: Dialect) -> Mapping[bytes | None, TextReader]:
+    """The `texts` of a dialect, by the bytes of the event names."""
+    texts: Mapping[str | None, TextReader] = getattr(dialect, "texts", {})
+    return {None if name is None else name.encode(): read for name, read in texts.items()}

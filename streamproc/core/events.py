@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from streamproc.core.anomalies import Anomaly
+from streamproc.core.patch import Patch
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
@@ -176,16 +177,16 @@ _DELTAS: Final[Mapping[str, type[StepDeltaEvent] | type[MessageDeltaEvent]]] = {
 
 
 Payload: TypeAlias = (
-    Run | RunStep | Message | Thread | StepDeltaEvent | MessageDeltaEvent | ErrorObject | Anomaly | None
+    Run | RunStep | Message | Thread | StepDeltaEvent | MessageDeltaEvent | ErrorObject | Anomaly | Patch | None
 )
 
 
 class Event(Struct, frozen=True, gc=False):
     """One canonical event.
 
-    `data` is what the reducer reads: the payload as plain JSON data; an `ErrorObject`; an `Anomaly` when the dialect
-    could make no event of a frame; or None for `done`. `raw` is the payload's bytes as they came (b"" for an event made
-    by hand).
+    `data` is what the reducer reads: the payload as plain JSON data; a `Patch` in place of a snapshot; an
+    `ErrorObject`; an `Anomaly` when the dialect could make no event of a frame; or None for `done`. `raw` is the
+    payload's bytes as they came (b"" for an event made by hand).
     """
 
     name: str

@@ -22,6 +22,7 @@ __all__ = [
     "FragmentError",
     "MessageFragment",
     "StepFragment",
+    "TextPath",
 ]
 
 
@@ -94,12 +95,15 @@ class MessageFragment(_Exact, frozen=True):
         return self.delta.entries[0]
 
 
-ENTRIES: Final[dict[type[Struct], tuple[str, str, str]]] = {
+TextPath: TypeAlias = tuple[str, str, str]
+"""The type of an entry, its member that grows, and the text therein."""
+
+ENTRIES: Final[dict[type[Struct], TextPath]] = {
     FunctionEntry: ("function", "function", "arguments"),
     CodeInterpreterEntry: ("code_interpreter", "code_interpreter", "input"),
     TextEntry: ("text", "text", "value"),
 }
-"""The entry of a fragment -> its type, the member that grows, and the text therein."""
+"""The entry of a fragment -> where its text stands."""
 
 Fragment: TypeAlias = StepFragment | MessageFragment
 FragmentDecoder: TypeAlias = Callable[[bytes], Fragment]

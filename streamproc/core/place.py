@@ -10,7 +10,7 @@ from weakref import ref
 import msgspec
 from msgspec import Struct
 
-from streamproc.core.fragments import ENTRIES, Fragment, FragmentDecoder, FragmentError
+from streamproc.core.fragments import Fragment, FragmentDecoder, FragmentError, TextPath
 from streamproc.core.tree import Node, Slots, TextBuffer
 
 if TYPE_CHECKING:
@@ -39,22 +39,22 @@ class Place:
     It stays true for as long as nothing but fragments comes for the object; `text` looks again when anything did.
     """
 
-    __slots__ = ("_entry", "_index", "after", "around", "before", "buffer", "follower", "record", "touched")
+    __slots__ = ("_index", "_path", "after", "around", "before", "buffer", "follower", "record", "touched")
 
-    def __init__(self, record: "Record", buffer: TextBuffer, index: int, entry: type[Struct], around: Around) -> None:
+    def __init__(self, record: "Record", buffer: TextBuffer, index: int, path: TextPath, around: Around) -> None:
         self.record = record
         self.buffer = ref(buffer)  # alive for as long as the place is open; after that nothing here keeps a long text
         self.around = around
         self.before, self.after = around.before, around.after
         self.follower: Place | None = None
         self._index = index
-        self._entry = entry  # the struct of its fragments, see fragments.py
+        self._path = path
         self.touched = record.touched  # when it was last looked at
 
     def text(self, owner: tuple[str, int]) -> TextBuffer | None:
         """The text that a fragment from this stream extends; None when the general rules must see the fragment."""
         if self.touched != self.record.touched:
-            buffer = growing_text(self.record, owner, self._index, self._entry)
+            buffer = growing_text(self.record, owner, self._index, self._path)
             if buffer is None:
                 return None
             self.buffer = ref(buffer)
@@ -62,12 +62,12 @@ class Place:
         return self.buffer()
 
 
-def growing_text(record: "Record", owner: tuple[str, int], index: int, entry: type[Struct]) -> TextBuffer | None:
+def growing_text(record: "Record", owner: tuple[str, int], index: int, path: TextPath) -> TextBuffer | None:
     """The text that a fragment from this stream extends; None when the general rules must see the fragment."""
     tree = record.body.tree
     if tree is None or not record.takes_fragments(owner):
         return None
-    type_name, payload_name, text_name = ENTRIES[entry]
+    type_name, payload_name, text_name = path
     slots: object
     if record.body.kind == "step":
         details = tree.members.get("step_details")

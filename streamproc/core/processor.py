@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from streamproc.core.change import Change, Origin
 from streamproc.core.context import StreamContext
-from streamproc.core.dialect import Dialect, DialectFactory, dialect_factory, hot_decoders
+from streamproc.core.dialect import Dialect, DialectFactory, TextReader, dialect_factory, hot_decoders, text_readers
 from streamproc.core.fragments import FragmentDecoder
 from streamproc.core.limits import Limits
 from streamproc.core.place import Place, Places
@@ -99,6 +99,10 @@ class StreamProcessor:
                 self._frame(item, changes)
                 continue
             name, payloads, end = item
+            read = self._texts.get(name)
+            if read is not None:
+                self._read(read, name, iter(payloads), changes)
+                continue
             decode = self._hot.get(name)
             if decode is None or name is None:
                 for payload in payloads:
@@ -155,6 +159,19 @@ class StreamProcessor:
         """
         self._context.open(epoch)
         self._start()
+
+    def resume(self) -> None:
+        """Go on with the same stream, over another connection, after the event at `cursor`.
+
+        What the dialect knows of the stream it keeps, if it can be resumed at all (see core/dialect.py); otherwise this
+        is `open`.
+        """
+        dialect = self._dialect
+        resume = getattr(dialect, "resume", None)
+        self.open()
+        if resume is not None:
+            resume()
+            self._use(dialect)
 
     def stamp(self, at: str | None) -> None:
         """Let all changes from now on say when they were made (RFC 3339, UTC); there is no clock here."""
@@ -236,13 +253,18 @@ class StreamProcessor:
 
     def _start(self) -> None:
         self._parser = SSEParser(self._limits)
-        self._dialect = self._new_dialect()
-        self._hot = hot_decoders(self._dialect)
+        self._use(self._new_dialect())
         self._lone: _Lone | None = None
         self._recent: Place | None = None  # of the last text fragment
         self.truncated = False
         self._failed = False
         self._closed = False
+
+    def _use(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._hot = hot_decoders(dialect)
+        self._texts = text_readers(dialect)
+        self._is_choosing = hasattr(dialect, "chosen")
 
     def _expect(self, name: bytes, places: Places) -> None:
         """Look for more fragments like the last one, above all when the one before was for the same place."""
@@ -263,9 +285,18 @@ class StreamProcessor:
         while (payload := apply(places, decode, payloads, self._context, changes)) is not None:
             self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
 
+    def _read(self, read: TextReader, name: bytes | None, payloads: Iterator[bytes], changes: list[Change]) -> None:
+        """Process payloads that most likely are text fragments of a wire that is translated."""
+        grow = self.reducer.grow
+        while (payload := grow(read, payloads, self._context, changes)) is not None:
+            self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
+        self._parser.expect(name)
+
     def _frame(self, frame: Frame, changes: list[Change]) -> None:
         for event in self._dialect.decode(frame):
             changes += self.reducer.apply(event, self._context)
+        if self._is_choosing and (chosen := getattr(self._dialect, "chosen", None)) is not None:
+            self._use(chosen)
 
 
 def _without_end(payloads: list[bytes], end: bytes) -> tuple[list[bytes], bytes]:

@@ -3,8 +3,9 @@
 States are keyed by object id, grouped by run, and outlive streams: the next stream of a run (after `requires_action`,
 or a reconnect) goes on where the last one stopped. No IO, no clock, no logging; what is odd is counted and reported.
 
-There are two paths. `apply` takes any event, see turn.py. `apply_fragments` takes the commonest one, a text fragment
-for a place that is already growing, and does exactly what `apply` would do, in a fraction of the time.
+There are two paths. `apply` takes any event, see turn.py. `apply_fragments` (of payloads that are canonical) and `grow`
+(of translated ones) take the commonest one, a text fragment for a place that is already growing, and do exactly what
+`apply` would do, in a fraction of the time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,9 +17,10 @@ from streamproc.core.body import Kind
 from streamproc.core.change import NO_NOTE, Change, Note
 from streamproc.core.context import StreamContext
 from streamproc.core.events import STEP_DELTA, Event, snapshot_event
-from streamproc.core.fragments import FragmentDecoder, FragmentError
+from streamproc.core.fragments import ENTRIES, FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
 from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around
+from streamproc.core.spot import Spot, TextReader
 from streamproc.core.stored import StoredObject
 from streamproc.core.table import States, Table
 from streamproc.core.turn import TRUNCATED, Turn
@@ -230,6 +232,82 @@ class Reducer:
                 context.seq, places.last, places.object_id = seq, place, body.id
         return None
 
+    def grow(
+        self, read: TextReader, payloads: Iterator[bytes], context: StreamContext, out: list[Change]
+    ) -> bytes | None:
+        """Merge text fragments of a translated stream, each as `apply` would merge `spot.delta(text)`.
+
+        The changes go to `out`. Returns the first payload that `read` does not take; None when all were merged.
+        """
+        for payload in payloads:
+            found = read(payload)
+            while found is not None:
+                spot, text = found
+                place = None if context.done else self._place(spot, context)
+                if place is None or not text or place.record.size + len(text) > self._max_size:
+                    out += self.apply(spot.delta(text), context)
+                    break
+                rest, found = self._grow_one(spot, place, text, read, payloads, context, out)
+                if rest is None:
+                    return None
+                payload = rest
+            else:
+                return payload
+        return None
+
+    def _grow_one(
+        self,
+        spot: Spot,
+        place: Place,
+        text: str,
+        read: TextReader,
+        payloads: Iterator[bytes],
+        context: StreamContext,
+        out: list[Change],
+    ) -> tuple[bytes | None, tuple[Spot, str] | None]:
+        """Merge `text`, and what follows it for as long as it is for the same spot.
+
+        Returns the first payload that is not, and what was read of it.
+        """
+        record, buffer = place.record, place.buffer()
+        assert buffer is not None  # a place that was just looked at
+        origin, event, body, around = context.origin, spot.event, record.body, spot.around
+        seq, revision, room = context.seq, record.revision, self._max_size - record.size
+        first, parts, append = revision + 1, buffer.parts, out.append
+        payload: bytes | None = None
+        found: tuple[Spot, str] | None = None
+        try:
+            while True:
+                room -= len(text)
+                parts.append(text)
+                revision += 1
+                seq += 1
+                append(Change(origin, seq, event, body, revision, None, encode_text(text), NO_NOTE, around))
+                payload = next(payloads, None)
+                if payload is None:
+                    return None, None
+                found = read(payload)
+                if found is None or found[0] is not spot:
+                    return payload, found
+                text = found[1]
+                if not text or len(text) > room:
+                    return payload, found
+        finally:
+            buffer.grew(first, revision)
+            record.revision, record.size, context.seq = revision, self._max_size - room, seq
+
+    def _place(self, spot: Spot, context: StreamContext) -> Place | None:
+        """Where a spot is in the states, if there is a text that grows."""
+        place = spot.place
+        if place is not None and place.text(context.owner) is not None:
+            return place
+        spot.place = None
+        record = (self._steps if spot.event is STEP_DELTA else self._messages).get(spot.id)
+        buffer = None if record is None else growing_text(record, context.owner, spot.index, spot.path)
+        if record is not None and buffer is not None:
+            spot.place = Place(record, buffer, spot.index, spot.path, spot.around)
+        return spot.place
+
     def _learn(self, places: Places, decode: FragmentDecoder, payload: bytes, context: StreamContext) -> Place | None:
         """The place a fragment belongs to, if it is a known one; how its payloads look is learned."""
         try:
@@ -238,13 +316,15 @@ class Reducer:
             return None
         record = (self._steps if places.event is STEP_DELTA else self._messages).get(fragment.id)
         entry = fragment.entry
-        buffer = None if record is None else growing_text(record, context.owner, entry.index, type(entry))
+        path = ENTRIES[type(entry)]
+        buffer = None if record is None else growing_text(record, context.owner, entry.index, path)
         around = None if buffer is None else learn_around(payload, fragment, decode)
         if record is None or buffer is None or around is None:
             return None
-        place = Place(record, buffer, entry.index, type(entry), around)
+        place = Place(record, buffer, entry.index, path, around)
         places.add(place)
         return place
 
 
+encode_text: Final = msgspec.json.Encoder().encode
 _NO_START: Final = b"\xff"  # nothing in UTF-8 starts like this

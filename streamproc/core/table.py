@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 from streamproc.core.body import Body, Kind
 from streamproc.core.change import NO_NOTE, Note
 from streamproc.core.limits import Limits
+from streamproc.core.patch import AWAITING, awaited_calls
 from streamproc.core.stored import StoredObject, grow
 
 __all__ = ["Record", "RunGroup", "States", "Table"]
@@ -20,6 +21,8 @@ _MAX_PAST: Final = 16
 # Shared by all records that have none, and never changed: there are many records.
 _NO_PAST: Final[Mapping[str, int]] = {}
 _NO_TYPES: Final[Set[str]] = frozenset()
+
+_AWAITING: Final = b'"%b"' % AWAITING.encode()  # only what has it can be a step that waits
 
 T = TypeVar("T")
 
@@ -92,6 +95,8 @@ class Table:
         self._open: dict[str, RunGroup] = {}
         self._closed: dict[str, RunGroup] = {}
         self._shapes: dict[Record, bytes] = {}  # of restored records that nothing came for yet
+        self._waiting: dict[Record, tuple[str, ...]] = {}  # steps, and the calls whose outputs they wait for
+        self._awaited: dict[str, list[Record]] = {}  # the same by call, the newest last
 
     def restore(self, stored: StoredObject) -> None:
         """Enter an object as a store kept it, unless it is known; nothing is decoded before it is touched."""
@@ -108,8 +113,34 @@ class Table:
         self.add(record)
         if stored.shape:
             self._shapes[record] = stored.shape
+        if stored.kind == "step" and _AWAITING in stored.wire and not record.closed:
+            self.wait(record, awaited_calls(body.data(record.revision)))
         if record.closed and stored.kind == "run":
             self.close(stored.id)
+
+    def wait(self, record: Record, call_ids: tuple[str, ...]) -> None:
+        """Note for the outputs of which calls a step waits now."""
+        before = self._waiting.pop(record, ())
+        for call_id in before:
+            waiting = self._awaited[call_id]
+            waiting.remove(record)
+            if not waiting:
+                del self._awaited[call_id]
+        if call_ids:
+            self._waiting[record] = call_ids
+            for call_id in call_ids:
+                self._awaited.setdefault(call_id, []).append(record)
+
+    def waiting_for(self, call_id: str, run_id: str | None, thread_id: str | None) -> Record | None:
+        """The newest step that waits for a call's output: one of the run, else one of the thread."""
+        waiting = self._awaited.get(call_id, ())
+        for record in reversed(waiting):
+            if record.body.run_id == run_id:
+                return record
+        for record in reversed(waiting):
+            if record.body.thread_id == thread_id:
+                return record
+        return None
 
     def touch(self, kind: Kind, id: str) -> Record | None:
         """The record of the object concerned, if there is one. Its places will be looked at again."""
@@ -179,6 +210,8 @@ class Table:
         record.closed = True
         record.touched += 1
         self._shapes.pop(record, None)
+        if record in self._waiting:
+            self.wait(record, ())
         body = record.body
         self.records[body.kind].pop(body.id, None)
         record.body = Body(body.kind, body.id, body.run_id, body.thread_id, b"")  # a place may still know the record

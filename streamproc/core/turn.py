@@ -16,11 +16,21 @@ from streamproc.core.body import Body, Kind
 from streamproc.core.change import ENDED, NO_NOTE, Change, Note
 from streamproc.core.context import StreamContext
 from streamproc.core.details import covers, diverging, is_bare
-from streamproc.core.events import DONE, ERROR, MESSAGE_DELTA, STEP_DELTA, THREAD_CREATED, Event, snapshot_kind
+from streamproc.core.events import (
+    DONE,
+    ERROR,
+    MESSAGE_DELTA,
+    STEP_DELTA,
+    THREAD_CREATED,
+    Event,
+    snapshot_kind,
+    snapshot_name,
+)
 from streamproc.core.late import fill, may_fill
 from streamproc.core.lifecycle import STREAM_ENDING, TERMINAL, inferred_status
 from streamproc.core.limits import Limits
 from streamproc.core.merge import RULES, Merge, is_empty
+from streamproc.core.patch import Patch, answered, awaited_calls, patched
 from streamproc.core.table import Record, RunGroup, Table
 from streamproc.core.tree import Grown, Node
 from streamproc.model.message import BLOCKS, Message
@@ -52,6 +62,8 @@ class Turn:
         self._context = context
         self._event = event
         self._hydrating = hydrating
+        self._is_patched = False  # the event's payload was made here, and must say what the object is
+        self._before: dict[str, Any] | None = None  # what the object was before that, if it was looked at
         self._id = ""  # of the object concerned, for anomalies
         self._changes: list[Change] = []
 
@@ -65,6 +77,8 @@ class Turn:
             self._report("reopened", "an event after the end of the stream, without open()")
         if isinstance(event.data, Anomaly):
             self._anomaly(event.data)
+        elif isinstance(event.data, Patch):
+            self._patch(event.data)
         elif event.name == ERROR:
             self._error()
         elif event.name == STEP_DELTA:
@@ -138,6 +152,45 @@ class Turn:
         if record.closed and kind == "run":
             self._close_run(self._id, status or "")
 
+    def _patch(self, patch: Patch) -> None:
+        """Make the complete snapshot that a patch stands for, and take it."""
+        name = self._event.name
+        kind = snapshot_kind(name)
+        if kind is None:
+            self._report("unknown_event", "a patch of no object")
+            return
+        if patch.call_id:
+            self._answer(patch)
+            return
+        record = self._table.touch(kind, patch.id)
+        if record is None:
+            state = {"id": patch.id, "object": _OBJECTS[kind]}
+        else:
+            state = self._before = record.body.data(record.revision)
+            if "status" not in patch.members:  # named after the status that it has
+                name = snapshot_name(_OBJECTS[kind], record.status)
+        self._take_patched(kind, name, patched(state, patch.members))
+
+    def _answer(self, patch: Patch) -> None:
+        """The output of a tool call, which may be one of an earlier run; the stream stays with its own."""
+        context = self._context
+        record = self._table.waiting_for(patch.call_id, context.run_id, context.thread_id)
+        if record is None:
+            self._report("late_event", "the output of a call that no step waits for")
+            return
+        state = record.body.data(record.revision)
+        data = patched(patched(state, answered(state, patch.call_id, patch.output)), patch.members)
+        place = context.run_id, context.thread_id, context.places[_DELTAS["step"]].object_id
+        self._take_patched("step", snapshot_name(_OBJECTS["step"], data.get("status")), data)
+        context.run_id, context.thread_id, context.places[_DELTAS["step"]].object_id = place
+
+    def _take_patched(self, kind: Kind, name: str, data: dict[str, Any]) -> None:
+        self._event = Event(name, data, msgspec.json.encode(data))
+        self._is_patched = True
+        self._snapshot(kind, data)
+        if kind == "step" and (record := self._table.records["step"].get(self._id)) is not None:
+            self._table.wait(record, () if record.closed else awaited_calls(data))
+
     def _follow(self, kind: Kind, data: dict[str, Any]) -> None:
         """Keep the stream's place: the current run, and where a delta without an id would belong."""
         context = self._context
@@ -195,7 +248,10 @@ class Turn:
         if body.run_id != old.run_id and (record.provisional or is_empty(old.run_id)):
             self._limited(self._table.move(record, old.run_id))
         record.provisional = False
-        return ends or record.note != NO_NOTE or old.data(record.revision) != body.data(record.revision)
+        if ends or record.note != NO_NOTE:
+            return True
+        before = old.data(record.revision) if self._before is None else self._before
+        return before != (data if body.tree is None else body.data(record.revision))
 
     def _kept(self, record: Record, data: dict[str, Any], *, ends: bool) -> Node | None:
         """The accumulated details, as the tree of the next body, when the snapshot must not replace them."""
@@ -277,6 +333,8 @@ class Turn:
         if filled:
             body = record.body
             record.body = Body(body.kind, body.id, body.run_id, body.thread_id, msgspec.json.encode(state))
+            if self._is_patched:
+                self._event = Event(self._event.name, state, record.body.raw)
             self._visible(record)
 
     # -- deltas ---------------------------------------------------------------------------------------------------

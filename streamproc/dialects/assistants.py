@@ -28,7 +28,7 @@ from streamproc.core.sse import Frame
 from streamproc.model.thread import ErrorObject
 from streamproc.model.wire import from_wire
 
-__all__ = ["AssistantsDialect"]
+__all__ = ["AssistantsDialect", "matches"]
 
 _MAX_NESTING: Final = 200  # JSON deeper than this is no event; far below what the decoder itself survives
 
@@ -42,6 +42,14 @@ _TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # of JSON, also
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode  # each value as the bytes that spell it
 _ALIASES: Final = {"thread.message.chunk": MESSAGE_DELTA}  # Azure, api 2024-03-01-preview
+
+
+def matches(event: str, payload: Mapping[str, Any]) -> bool:
+    """Whether a frame is one of this protocol; an error is none, since every protocol has some like it."""
+    if event in EVENT_NAMES or event in _ALIASES:
+        return event not in (ERROR, DONE)
+    names = payload.get("event"), payload.get("object")
+    return any(isinstance(name, str) and name.startswith("thread.") for name in names)
 
 
 class AssistantsDialect:

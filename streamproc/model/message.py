@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from msgspec import UNSET, Struct
 
 from streamproc.model.run import IncompleteDetails
+from streamproc.model.run_step import Usage
 from streamproc.model.wire import Metadata, Opt, Timestamp, UnknownVariant, WireObject, open_variants
 
 __all__ = [
@@ -153,7 +154,10 @@ class Attachment(Struct, frozen=True, kw_only=True):
 
 
 class Message(WireObject, frozen=True, kw_only=True):
-    """One message of a thread. Every field may be absent, null or a value; timestamps are Unix seconds."""
+    """One message of a thread. Every field may be absent, null or a value; timestamps are Unix seconds.
+
+    `usage` is an addition: the protocol does not declare it, and streams of other wire formats say it of a message.
+    """
 
     id: str = ""
     object: Opt[str] = UNSET  # "thread.message"
@@ -170,6 +174,7 @@ class Message(WireObject, frozen=True, kw_only=True):
     attachments: Opt[tuple[Attachment, ...]] = UNSET
     metadata: Opt[Metadata] = UNSET
     file_ids: Opt[tuple[str, ...]] = UNSET  # v1
+    usage: Opt[Usage] = UNSET  # of the model call that wrote it, which its step's usage covers too
 
     def __post_init__(self) -> None:
         open_variants(self, "content", BLOCKS, UnknownBlock)

@@ -44,11 +44,16 @@ class TokenDetails(Struct, frozen=True, kw_only=True):
     """A breakdown that some servers add to `Usage`."""
 
     cached_tokens: Opt[int] = UNSET
+    cache_write_tokens: Opt[int] = UNSET
     reasoning_tokens: Opt[int] = UNSET
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens spent by a run or step. The breakdowns are undeclared in the protocol and spelled two ways."""
+    """Tokens spent by a run, step or message. The breakdowns are undeclared in the protocol and spelled two ways.
+
+    What a breakdown counts is part of the count that it breaks down: cached and cache-write tokens of `prompt_tokens`,
+    reasoning tokens of `completion_tokens`.
+    """
 
     completion_tokens: Opt[int] = UNSET
     prompt_tokens: Opt[int] = UNSET
@@ -62,6 +67,11 @@ class Usage(Struct, frozen=True, kw_only=True):
     def cached_tokens(self) -> int | None:
         """Prompt tokens served from a cache, when the server says."""
         return _first_count("cached_tokens", self.prompt_tokens_details, self.prompt_token_details)
+
+    @property
+    def cache_write_tokens(self) -> int | None:
+        """Prompt tokens written to a cache, when the server says."""
+        return _first_count("cache_write_tokens", self.prompt_tokens_details, self.prompt_token_details)
 
     @property
     def reasoning_tokens(self) -> int | None:

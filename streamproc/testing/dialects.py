@@ -53,7 +53,7 @@ def check_dialect(factory: Callable[[], Dialect], recordings: Iterable[bytes]) -
 
 
 class _Plain:
-    """A dialect without the fragment decoders that it may have; see `hot_decoders`."""
+    """A dialect without the fast ways that it may have; see core/dialect.py."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.decode = dialect.decode
@@ -94,7 +94,7 @@ def _check_chunking(factory: Callable[[], Dialect], about: str, recording: bytes
     ):
         _assert(_changes(factory, chunks) == whole, about, f"{what} it gives other changes than as a whole")
     plain = _changes(lambda: _Plain(factory()), [recording])
-    _assert(plain == whole, about, "its `fragments` give other changes than its `decode`")
+    _assert(plain == whole, about, "its `fragments` or `texts` give other changes than its `decode`")
 
 
 def _check_payloads(factory: Callable[[], Dialect], about: str, frames: Sequence[Frame]) -> None:

@@ -15,9 +15,11 @@ import pytest
 from msgspec import UNSET
 
 import streamproc
+import streamproc.cost
 from streamproc import Event, StreamProcessor, encode_change
 from streamproc.cli import main
 from tests.integration.signals import heed_interrupts, interrupt
+from tests.prices import round_prices
 from tests.streams import arguments, call, creation, done, error, event, message, run, sse, step, thread, words
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,9 +281,97 @@ def test_summary_counts(tmp_path: Path, replay: Replay) -> None:
         "messages": 1,
         "anomalies": {"bad_json": 1, "reopened": 1},
         "truncated": False,
+        "usage": [
+            {
+                **{"run": "run_1", "model": None, "basis": "run"},
+                **{"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+            }
+        ],
     }
     assert seconds > 0
     assert rate > 0
+
+
+PRICED = (
+    run("created", model="acme-parts", created_at=0),
+    *(step(), step("completed", usage={"prompt_tokens": 4, "completion_tokens": 1})),
+    run(
+        "completed",
+        model="acme-parts",
+        usage={
+            **{"prompt_tokens": 10, "completion_tokens": 6, "total_tokens": 16},
+            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
+            "completion_tokens_details": {"reasoning_tokens": 5},
+        },
+    ),
+    done(),
+)
+
+
+def test_summary_with_cost(tmp_path: Path, replay: Replay) -> None:
+    """By run and model, as text; each input has its own."""
+    first, second = write(tmp_path, "a.sse", *PRICED), write(tmp_path, "b.sse", *STREAM)
+    with round_prices():
+        one, other = replay(first, second, "-o", "summary", "--cost").lines
+
+    assert one["usage"] == [
+        {
+            **{"run": "run_1", "model": "acme-parts", "basis": "run", "prompt_tokens": 10, "cached_tokens": 4},
+            **{"cache_write_tokens": 3, "completion_tokens": 6, "reasoning_tokens": 5, "total_tokens": 16},
+        }
+    ]
+    assert one["cost"] == {
+        "usd": "119.4",
+        "runs": [{"run": "run_1", "model": "acme-parts", "usd": "119.4", "listed_as": "acme/acme-parts"}],
+        "models": [{"model": "acme-parts", "usd": "119.4", "runs": 1, "without_price": 0}],
+    }
+    assert other["cost"] == {
+        "usd": None,
+        "runs": [{"run": "run_1", "model": None, "usd": None, "why": "no_model"}],
+        "models": [{"model": None, "usd": None, "runs": 1, "without_price": 1}],
+    }
+
+
+def test_name_of_a_deployment_is_priced_as_its_model(tmp_path: Path, replay: Replay) -> None:
+    """One of several; a name that is told nothing of is named and has no price."""
+    usage = {"prompt_tokens": 2, "completion_tokens": 3}
+    path = write(tmp_path, "a.sse", *(run("completed", f"run_{name}", model=name, usage=usage) for name in "xyz"))
+    with round_prices():
+        names = ("--price-as", "x=acme-plain", "--price-as", "y=acme-free")
+        (line,) = replay("-o", "summary", "--cost", *names, path).lines
+
+    assert [(model["model"], model["usd"]) for model in line["cost"]["models"]] == [
+        ("x", "32"),
+        ("y", "0"),
+        ("z", None),
+    ]
+    assert line["cost"]["runs"][2]["why"] == "unknown_model"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--cost",), "--cost goes with --output summary"),
+        (("--price-as", "a=b"), "--price-as goes with --cost"),
+        (("-o", "summary", "--cost", "--price-as", "a"), "--price-as: expected NAME=MODEL, such as my-gpt=gpt-4o"),
+        (("-o", "summary", "--cost", "--price-as", "=b"), "--price-as: expected NAME=MODEL, such as my-gpt=gpt-4o"),
+    ],
+)
+def test_cost_that_is_asked_for_wrongly(words: tuple[str, ...], told: str, tmp_path: Path, replay: Replay) -> None:
+    """Nothing is read then."""
+    result = replay(write(tmp_path, "a.sse", *PRICED), *words)
+
+    assert result == (2, b"", f"streamproc: {told}\n")
+
+
+def test_cost_without_its_extra(tmp_path: Path, replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is named, and nothing is read; without --cost it is not needed."""
+    monkeypatch.setattr(streamproc.cost, "find_spec", lambda name: None)
+    path = write(tmp_path, "a.sse", *PRICED)
+    result = replay(path, "-o", "summary", "--cost")
+
+    assert result == (2, b"", 'streamproc: cost needs an extra: pip install "streamproc[cost]"\n')
+    assert replay(path, "-o", "summary").code == 0
 
 
 def test_payload_of_several_lines_is_one_line(tmp_path: Path, replay: Replay) -> None:

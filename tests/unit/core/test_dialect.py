@@ -29,6 +29,7 @@ class Silent:
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the registry, thrown away after the test."""
     monkeypatch.setattr(module, "_FACTORIES", dict(module._FACTORIES))
+    monkeypatch.setattr(module, "_MATCHES", dict(module._MATCHES))
 
 
 def test_assistants_is_installed() -> None:

@@ -10,7 +10,7 @@ import pytest
 from streamproc.core.body import Body
 from streamproc.core.change import Note
 from streamproc.core.events import MESSAGE_DELTA, STEP_DELTA
-from streamproc.core.fragments import FRAGMENT_DECODERS, CodeInterpreterEntry, FunctionEntry, TextEntry
+from streamproc.core.fragments import ENTRIES, FRAGMENT_DECODERS, CodeInterpreterEntry, FunctionEntry, TextEntry
 from streamproc.core.place import Around, Place, Places, growing_text, learn_around
 from streamproc.core.table import Record
 from streamproc.core.tree import Cell, Node, Slots, TextBuffer
@@ -34,14 +34,14 @@ def a_record(index: int = 0) -> Record:
 
 
 def the_text(record: Record, entry: type = FunctionEntry, index: int = 0) -> TextBuffer | None:
-    return growing_text(record, OWNER, index, entry)
+    return growing_text(record, OWNER, index, ENTRIES[entry])
 
 
 def a_place(around: Around = _AROUND) -> Place:
     record = a_record()
     text = the_text(record)
     assert text is not None
-    return Place(record, text, 0, FunctionEntry, around)
+    return Place(record, text, 0, ENTRIES[FunctionEntry], around)
 
 
 # --- what payloads look like ------------------------------------------------------------------------------------------

@@ -340,6 +340,39 @@ def test_open_a_higher_epoch() -> None:
     assert proc.anomalies == {"unknown_event": 10}
 
 
+class Numbered(AssistantsDialect):
+    """Knows which connection it is on."""
+
+    def __init__(self) -> None:
+        self.connections = 1
+
+    def resume(self) -> None:
+        self.connections += 1
+
+
+def test_resume_keeps_the_dialect() -> None:
+    """What it knows of the stream holds over a connection; unfinished bytes do not, and nor do revisions start over."""
+    proc = StreamProcessor(Numbered)
+    dialect = proc._dialect
+    proc.feed(sse(run("created"), step("created")) + b"event: thread.run.st")
+    proc.resume()
+    (change,) = proc.feed(sse(step("completed")))
+
+    assert proc._dialect is dialect
+    assert isinstance(dialect, Numbered)
+    assert dialect.connections == 2
+    assert (change.epoch, change.seq, change.revision) == (1, 3, 2)
+
+
+def test_resume_of_a_dialect_that_cannot() -> None:
+    """It is made anew, as for any other stream."""
+    proc = StreamProcessor()
+    dialect = proc._dialect
+    proc.resume()
+
+    assert proc._dialect is not dialect
+
+
 def test_open_a_lower_epoch() -> None:
     """It is refused, and the stream goes on as it was."""
     proc = StreamProcessor(stream="s", epoch=3)

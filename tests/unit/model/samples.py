@@ -141,7 +141,7 @@ USAGE: Final[Json] = {
     "completion_tokens": 20,
     "prompt_tokens": 100,
     "total_tokens": 120,
-    "prompt_tokens_details": {"cached_tokens": 64},
+    "prompt_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 16},
     "completion_tokens_details": {"reasoning_tokens": 8},
 }
 
@@ -317,6 +317,7 @@ MESSAGE: Final[Json] = {
     "attachments": [{"file_id": "file-a", "tools": [{"type": "file_search"}]}],
     "metadata": {"tenant": "a"},
     "file_ids": ["file-a"],
+    "usage": USAGE,
 }
 
 THREAD: Final[Json] = {

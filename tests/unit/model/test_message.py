@@ -27,6 +27,7 @@ from streamproc.model.message import (
     UrlCitationAnnotation,
 )
 from streamproc.model.run import IncompleteDetails
+from streamproc.model.run_step import TokenDetails, Usage
 from streamproc.model.wire import from_wire
 from tests.unit.model.samples import MESSAGE
 
@@ -47,13 +48,20 @@ def test_statuses_are_those_of_the_protocol() -> None:
 def test_each_field_of_a_message() -> None:
     """The sample has every declared field, and the plain ones are read as they are."""
     message = from_wire(Message, MESSAGE)
-    plain = MESSAGE.keys() - {"incomplete_details", "content", "attachments", "file_ids"}
+    plain = MESSAGE.keys() - {"incomplete_details", "content", "attachments", "file_ids", "usage"}
 
     assert set(Message.__struct_fields__) == MESSAGE.keys()
     assert {name: MESSAGE[name] for name in plain} == {name: getattr(message, name) for name in plain}
     assert message.incomplete_details == IncompleteDetails(reason="content_filter")
     assert message.attachments == (Attachment(file_id="file-a", tools=({"type": "file_search"},)),)
     assert message.file_ids == ("file-a",)
+    assert message.usage == Usage(
+        completion_tokens=20,
+        prompt_tokens=100,
+        total_tokens=120,
+        prompt_tokens_details=TokenDetails(cached_tokens=64, cache_write_tokens=16),
+        completion_tokens_details=TokenDetails(reasoning_tokens=8),
+    )
 
 
 def test_attachment_that_is_no_object_is_left_out() -> None:

@@ -52,7 +52,7 @@ def test_each_field_of_a_run() -> None:
         completion_tokens=20,
         prompt_tokens=100,
         total_tokens=120,
-        prompt_tokens_details=TokenDetails(cached_tokens=64),
+        prompt_tokens_details=TokenDetails(cached_tokens=64, cache_write_tokens=16),
         completion_tokens_details=TokenDetails(reasoning_tokens=8),
     )
 

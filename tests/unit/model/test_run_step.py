@@ -239,13 +239,13 @@ def test_usage_reads_both_spellings_of_its_breakdowns(spelling: str) -> None:
     """Servers write `prompt_tokens_details` or `prompt_token_details`, and likewise for completions."""
     data = {
         "total_tokens": 120,
-        f"prompt_{spelling}_details": {"cached_tokens": 64},
+        f"prompt_{spelling}_details": {"cached_tokens": 64, "cache_write_tokens": 16},
         f"completion_{spelling}_details": {"reasoning_tokens": 8},
     }
     usage = from_wire(Usage, data)
 
-    assert (usage.cached_tokens, usage.reasoning_tokens) == (64, 8)
-    assert getattr(usage, f"prompt_{spelling}_details") == TokenDetails(cached_tokens=64)
+    assert (usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens) == (64, 16, 8)
+    assert getattr(usage, f"prompt_{spelling}_details") == TokenDetails(cached_tokens=64, cache_write_tokens=16)
     assert json.loads(to_wire(usage)) == data
 
 
@@ -266,6 +266,12 @@ def test_usage_reads_both_spellings_of_its_breakdowns(spelling: str) -> None:
 def test_cached_tokens_is_the_first_count_there_is(data: dict[str, Any], expected: int | None) -> None:
     """Absent, null and misfit counts say nothing; 0 is a count."""
     assert expected == from_wire(Usage, data).cached_tokens
+
+
+@pytest.mark.parametrize("name", ["cached_tokens", "cache_write_tokens", "reasoning_tokens"])
+def test_breakdown_that_nobody_sent_is_unknown(name: str) -> None:
+    """Unknown is not 0."""
+    assert getattr(from_wire(Usage, {"prompt_tokens": 1, "completion_tokens": 2}), name) is None
 
 
 def test_usage_keeps_what_fits() -> None:

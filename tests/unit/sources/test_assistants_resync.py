@@ -173,7 +173,7 @@ async def test_session_of_the_caller_stays_open() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("id", ["a/b", "../x", "a?b=c", "a b", "ü", "%2e"])
+@pytest.mark.parametrize("id", ["a?b=c", "a#b", "a b", "ü", "%2e", "%2F..%2Fx", "...", "résp:1"])
 async def test_id_is_one_segment_of_the_path(id: str) -> None:
     """Whatever a stream calls its run, no other address is asked."""
     async with ScriptedServer() as server:
@@ -187,9 +187,15 @@ async def test_id_is_one_segment_of_the_path(id: str) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("run_id", "thread_id"), [("run_1", None), ("run_1", ""), ("..", "thread_1"), (".", "t")])
+@pytest.mark.parametrize(
+    ("run_id", "thread_id"),
+    [
+        *(("run_1", None), ("run_1", ""), ("..", "thread_1"), (".", "t")),
+        *((id, "thread_1") for id in ("a/b", "../x", "..\\x", "a\r\nb", "a\0", "\x7f", "\ud83e", "..\n")),
+    ],
+)
 async def test_id_that_names_nothing(run_id: str, thread_id: str | None) -> None:
-    """Nothing is asked."""
+    """Nothing is asked; many servers decode a path before they take it apart, so that a quoted slash is one."""
     async with ScriptedServer() as server:
         with pytest.raises(SourceError):
             await resync_of(server).resync(run_id, thread_id)
