@@ -81,6 +81,7 @@ class Translation:
         self.run_id = run_id
         self.thread_id = thread_id
         self.assistant_id = assistant_id
+        self.created_at: int | None = None  # of the steps and messages that appear, in seconds; None: no time is known
         self._steps: dict[str, _Step] = {}  # by id, in order of appearance
         self._reasoning: list[Any] = []  # for the next step
         self._copies: dict[str, int] = {}  # id that was used again -> its newest number
@@ -123,6 +124,7 @@ class Translation:
             "content": content,
             "attachments": [],
             **dict.fromkeys(_MESSAGE_NULLS),
+            "created_at": self.created_at,
             "metadata": {},
         }
         step = self._open(_Step(step_id, message_id), "message_creation", details, extras)
@@ -174,17 +176,34 @@ class Translation:
         """
         return Event("thread.run.step.completed", Patch(call_id=call_id, output=output, members=members))
 
-    def close(self, step_id: str, status: str = "completed", content: Any = None, **members: Any) -> list[Event]:
+    def close(
+        self,
+        step_id: str,
+        status: str = "completed",
+        content: Any = None,
+        *,
+        message: Mapping[str, Any] | None = None,
+        **members: Any,
+    ) -> list[Event]:
         """A step ends, and its message with it.
 
         Args:
             content: of the message, if the wire repeats it whole.
+            message: other members of the message.
             members: of the step.
         """
-        return self._close(step_id, status, None, content, members)
+        return self._close(step_id, status, None, content, message, members)
 
-    def cut(self, step_id: str, reason: str, content: Any = None, **members: Any) -> list[Event]:
-        """A step ends because its content was cut off."""
+    def cut(
+        self,
+        step_id: str,
+        reason: str,
+        content: Any = None,
+        *,
+        message: Mapping[str, Any] | None = None,
+        **members: Any,
+    ) -> list[Event]:
+        """A step ends because its content was cut off; arguments as for `close`."""
         step = self._steps.get(step_id)
         rule = self.rules.cuts.get(reason, _TOO_LONG)
         status = rule.tools if step is None or step.message_id is None else rule.message
@@ -192,10 +211,16 @@ class Translation:
         if status == "failed":
             error = {"code": rule.code or reason, "message": f"the content was cut off: {reason}"}
             members.setdefault("last_error", error)
-        return self._close(step_id, status, reason, content, members)
+        return self._close(step_id, status, reason, content, message, members)
 
     def _close(
-        self, step_id: str, status: str, reason: str | None, content: Any, members: Mapping[str, Any]
+        self,
+        step_id: str,
+        status: str,
+        reason: str | None,
+        content: Any,
+        message: Mapping[str, Any] | None,
+        members: Mapping[str, Any],
     ) -> list[Event]:
         step = self._steps.get(step_id)
         if step is None or step.is_closed:
@@ -204,7 +229,7 @@ class Translation:
         self._last_closed = step
         events: list[Event] = []
         if step.message_id is not None:
-            events.append(_message_ended(step.message_id, status, reason, content))
+            events.append(_message_ended(step.message_id, status, reason, content, message or {}))
         patch = Patch(id=step_id, members={"status": status, **_with_metadata(members, {AWAITING: None})})
         return [*events, Event(f"thread.run.step.{status}", patch)]
 
@@ -251,6 +276,7 @@ class Translation:
             "status": "in_progress",
             "step_details": details,
             **dict.fromkeys(_STEP_NULLS),
+            "created_at": self.created_at,
             "metadata": {},
             **({"extras": extras} if extras else {}),
         }
@@ -267,8 +293,11 @@ _STEP_NULLS: Final = (
 _MESSAGE_NULLS: Final = ("created_at", "completed_at", "incomplete_at", "incomplete_details")
 
 
-def _message_ended(message_id: str, status: str, reason: str | None, content: Any) -> Event:
-    members: dict[str, Any] = {"status": "completed" if status == "completed" and reason is None else "incomplete"}
+def _message_ended(message_id: str, status: str, reason: str | None, content: Any, others: Mapping[str, Any]) -> Event:
+    members: dict[str, Any] = {
+        "status": "completed" if status == "completed" and reason is None else "incomplete",
+        **others,
+    }
     if reason is not None:
         members["incomplete_details"] = {"reason": reason}
     if content:
