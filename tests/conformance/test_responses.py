@@ -36,7 +36,7 @@ _NO_RESPONSE: Final = "one event that says nothing of a response; the package co
 DIFFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
     "openai-php_client__ResponseApplyPatchCallOperationDiffDelta.sse": {"finish": _NO_RESPONSE},
     "openai-php_client__ResponseOutputItemToolSearchCallAdded.sse": {
-        "calls": "arguments that are data appear once they say something or are complete, so that they grow as text does",
+        "calls": "arguments that are data appear once they say something or are complete, so that they can grow",
     },
     "openai-php_client__ResponseRateLimitsUpdated.sse": {"finish": _NO_RESPONSE},
     "vercel_ai__openai-error.1.sse": {
