@@ -102,20 +102,25 @@ class Fanout:
         for lane in self._lanes:
             await group.start(lane.run)
 
-    def offer(self, batch: Sequence[Change], first: int = 0) -> None:
-        """Hand a batch to every lane; returns at once and keeps no reference to `batch`.
+    def offer(self, batch: Sequence[Change], first: int = 0) -> bool:
+        """Hand a batch to every lane; returns at once, whether `is_full` may be true. Keeps no reference to `batch`.
 
         With a store it is in the journal from position `first` on.
         """
-        if not batch or not self._lanes:
-            return
-        if not self._gathered:
+        gathered = self._gathered
+        if not gathered:
+            if not batch or not self._lanes:
+                return False
             self._first = first
-        self._gathered += batch
-        if len(self._gathered) >= self._gathered_max or self._clock() >= self._next_s:
+        gathered += batch
+        if len(gathered) >= self._gathered_max:
             self._hand_on()
         elif self._timer is None:
-            self._timer = get_running_loop().call_at(self._next_s, self._hand_on)
+            if self._clock() >= self._next_s:
+                self._hand_on()
+            else:
+                self._timer = get_running_loop().call_at(self._next_s, self._hand_on)
+        return self._may_be_full
 
     @property
     def is_full(self) -> bool:
