@@ -4,14 +4,13 @@ What is not needed to place the fragment (ids, log probabilities, padding) is no
 here by those who see the other events.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from streamproc.core.dialect import TextReader
-from streamproc.core.spot import Spot
+from streamproc.core.spot import Spot, TextReader
 from streamproc.dialects.responses.numbers import NO_NUMBER, SequenceNumbers
 
 __all__ = ["Texts"]
@@ -88,39 +87,35 @@ class Texts:
 
         They take a fragment only where its number goes up, or has none, so that there is nothing to decide about it.
         """
-        return {None: self._any, **{name: self._one(name) for name in _DELTAS}}
+        return {None: self._reader(_decode_any), **{name: self._reader(one) for name, one in _decode_one.items()}}
 
-    def _one(self, name: str) -> TextReader:
-        find, decode, errors, numbers = self._spots[_DELTAS[name]].get, _decode_one[name], _ERRORS, self._numbers
+    def _reader(self, decode: Callable[[bytes], _Delta]) -> TextReader:
+        numbers, all_spots, errors = self._numbers, self._spots, _ERRORS
 
-        def read(payload: bytes) -> tuple[Spot, str] | None:
+        def read(payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
+            texts: list[str] = []
+            last = numbers.last
+            spot: Spot | None = None
+            kind, index, place = _Delta, 0, 0
             try:
-                delta = decode(payload)
+                for payload in payloads[at:] if at else payloads:
+                    delta = decode(payload)
+                    if spot is None:
+                        kind, index, place = type(delta), delta.output_index, delta.content_index
+                        spot = all_spots[kind].get((index, place))
+                        if spot is None:
+                            return None
+                    elif delta.output_index != index or delta.content_index != place or type(delta) is not kind:
+                        break
+                    number = delta.sequence_number
+                    if number > last:
+                        last = number
+                    elif number != NO_NUMBER:
+                        break
+                    texts.append(delta.delta)
             except errors:
-                return None
-            spot = find((delta.output_index, delta.content_index))
-            if spot is None:
-                return None
-            number = delta.sequence_number
-            if number > numbers.last:
-                numbers.last = number
-            elif number != NO_NUMBER:
-                return None
-            return spot, delta.delta
+                pass  # the next one is something else
+            numbers.last = last
+            return None if spot is None or not texts else (spot, texts)
 
         return read
-
-    def _any(self, payload: bytes) -> tuple[Spot, str] | None:
-        try:
-            delta = _decode_any(payload)
-        except _ERRORS:
-            return None
-        spot = self._spots[type(delta)].get((delta.output_index, delta.content_index))
-        if spot is None:
-            return None
-        numbers, number = self._numbers, delta.sequence_number
-        if number > numbers.last:
-            numbers.last = number
-        elif number != NO_NUMBER:
-            return None
-        return spot, delta.delta

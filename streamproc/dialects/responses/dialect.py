@@ -52,7 +52,6 @@ class ResponsesDialect:
         self._texts = Texts(self._numbers)
         self._life = Life((run_id, thread_id, assistant_id), rules or Rules(), self._texts, response_id)
         self.texts = self._texts.readers()
-        self._read = self.texts[None]
 
     @property
     def cursor(self) -> str | None:
@@ -74,9 +73,10 @@ class ResponsesDialect:
         """Return the events of a frame; never raises."""
         if frame.data.startswith(b"[DONE]") or frame.event == DONE:
             return (*self.finish(), Event(DONE, None, frame.data))
-        fragment = self._read(frame.data)
-        if fragment is not None:
-            return (fragment[0].delta(fragment[1]),)
+        read = self.texts.get(None if frame.event == "message" else frame.event)
+        if read is not None and (found := read((frame.data,), 0)) is not None:
+            spot, (text,) = found
+            return (spot.delta(text),)
         data, payload, fault = decode_json(frame.data)
         if not isinstance(data, dict):
             if frame.event == ERROR:
