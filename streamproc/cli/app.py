@@ -12,6 +12,7 @@ from streamproc import __version__
 from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
+from streamproc.cli.proxy import PROXY_EPILOGUE, proxy
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -248,6 +249,7 @@ def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | No
 
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
+app.command(proxy, usage="Usage: streamproc proxy --upstream URL [OPTIONS]", help_epilogue=PROXY_EPILOGUE)
 app.command(
     dead_letters,
     name="dead-letters",
