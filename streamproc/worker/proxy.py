@@ -39,6 +39,7 @@ __all__ = ["Proxy"]
 log = structlog.get_logger("streamproc")
 
 _KEEP_ALIVE_S: Final = 75.0  # for a client's next request, or the rest of its head
+_GATHER_S: Final = 0.1  # waking a task for each event would cost the traffic more than processing it
 _CUT_S: Final = 0.1  # for a request to notice that it is cut off
 _LEAST_S: Final = 1.0  # for what has passed to be processed, even when nothing is waited for
 
@@ -141,11 +142,17 @@ class Proxy:
             self._random,
             dialect=self._dialect,
             max_hydrate_bytes=self._max_hydrate_bytes,
+            gather_s=0.0 if self._is_closed_on_failure else _GATHER_S,
         )
         stack.push_async_callback(taps.drain, max(self._drain_s, _LEAST_S))
         session = await stack.enter_async_context(self._new_session())
         self._exchanges = Exchanges(
-            session, self._prefix, taps, self._counts, waits_for_pipeline=self._is_closed_on_failure
+            session,
+            self._prefix,
+            taps,
+            self._counts,
+            waits_for_pipeline=self._is_closed_on_failure,
+            idle_timeout_s=self._idle_timeout_s,
         )
         await self._listen(stack)
 
