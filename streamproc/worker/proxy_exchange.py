@@ -18,12 +18,12 @@ from streamproc.worker.proxy_statistics import Counts
 from streamproc.worker.proxy_upstream import FOREIGN, Answer, Upload, trouble_of
 from streamproc.worker.taps import Copy, Taps
 
-__all__ = ["Exchanges"]
+__all__ = ["ANSWERS", "Exchanges"]
 
 log = structlog.get_logger("streamproc")
 
 _BODILESS: Final = frozenset({204, 304})
-_ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
+ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
     "unreachable": (502, "the upstream cannot be reached"),
     "timeout": (504, "the upstream did not answer in time"),
     "bad_answer": (502, "the upstream ended the connection, or did not answer in HTTP"),
@@ -141,7 +141,7 @@ class Exchanges:
         trouble = trouble_of(error)
         self._counts.upstream_errors[trouble] += 1
         log.warning("proxy.upstream_failed", method=request.method, trouble=trouble, cause=type(error).__name__)
-        status, message = _ANSWERS[trouble]
+        status, message = ANSWERS[trouble]
         return refused(request, status, f"upstream_{trouble}", message)
 
     def _refused(self, request: web.BaseRequest, code: str, message: str) -> Relayed:

@@ -12,6 +12,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from streamproc.errors import LimitExceeded
 from streamproc.pipeline import Pipeline
 from streamproc.worker.proxy_statistics import Counts, Untapped
 from streamproc.worker.tap import Backlog, Tap
@@ -131,7 +132,9 @@ class Taps:
                 tap.abandon("unknown_dialect")
             else:
                 self._counts.tapped += 1
-                await self._pipeline.run(tap, dialect=dialect)
+                result = await self._pipeline.run(tap, dialect=dialect)
+                if isinstance(result.error, LimitExceeded):
+                    tap.abandon("limit")
         except Exception as error:
             self._failed(tap.name, error)
             tap.abandon("failed")

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from streamproc import Change, DeliveryPolicy, Event, Pipeline, to_wire
+from streamproc import Change, DeliveryPolicy, Event, Limits, Pipeline, to_wire
 from streamproc.errors import StoreError
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
@@ -188,6 +188,18 @@ async def test_stream_that_the_client_left_is_truncated() -> None:
         await client.send(get())
         await client.until(OPENING)
 
+    assert sink.changes[-1].truncated
+
+
+async def test_stream_beyond_a_limit_ends_the_tap_only() -> None:
+    """An event larger than the core takes; what came before is kept."""
+    data = OPENING + b"data: " + b"x" * (Limits().max_line_bytes + 1) + b"\n\n" + ENDING
+    sink = MemorySink()
+    with capture_logs():
+        proxy, _, bodies = await asked(answer(data), sinks=[sink])
+
+    assert bodies == [data]
+    assert dict(proxy.statistics().untapped) == {"limit": 1}
     assert sink.changes[-1].truncated
 
 
