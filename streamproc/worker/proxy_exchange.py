@@ -107,18 +107,18 @@ class Exchanges:
         answer = Answer(response, self._idle_timeout_s)
         is_whole = False
         try:
-            is_whole = await self._stream(answer, relayed, copy)
+            is_whole = await self._stream(answer, relayed, copy, framing)
         finally:
             answer.close()
             if copy is not None:
                 copy.complete(is_whole)
-        if answer.was_reset:
+        if not is_whole and answer.was_reset:
             await relayed.reset()
         elif not is_whole:
             relayed.cut()
         return relayed
 
-    async def _stream(self, answer: Answer, relayed: Relayed, copy: Copy | None) -> bool:
+    async def _stream(self, answer: Answer, relayed: Relayed, copy: Copy | None, framing: Framing) -> bool:
         """Send the body on; returns whether it came to its end."""
         while True:
             try:
@@ -127,8 +127,8 @@ class Exchanges:
                 self._counts.upstream_errors["broken"] += 1
                 log.warning("proxy.answer_broken", cause=type(error).__name__)
                 return False
-            if not piece:
-                return not answer.was_reset
+            if not piece:  # where the end of the connection is the end of the body, it may have been torn down
+                return framing != "close" or not answer.was_reset
             if copy is not None:
                 copy.offer(piece)
                 if self._waits_for_pipeline:

@@ -17,7 +17,7 @@ from streamproc import Change, DeliveryPolicy, Event, Limits, Pipeline, to_wire
 from streamproc.errors import StoreError
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
-from streamproc.testing.memory import HANG, Raise, ScriptedSink
+from streamproc.testing.memory import HANG, Raise, ScriptedSink, Slow
 from streamproc.worker.proxy import Proxy
 from streamproc.worker.tap_inflate import Inflate, Unreadable, decoder
 from streamproc.worker.tap_objects import objects_in
@@ -449,6 +449,34 @@ async def test_backlog_is_bounded() -> None:
     assert dict(proxy.statistics().untapped) == {"backlog": 1}
     assert proxy.statistics().backlog_bytes == 0
     assert [log["event"] for log in logs if log["event"] == "stream.truncated"] == ["stream.truncated"]
+
+
+async def test_what_waits_for_a_stuck_pipeline_is_bounded() -> None:
+    """However small each stream and object: their number is, too."""
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=60.0)
+    body = msgspec.json.encode(as_json(run("in_progress")))
+    with capture_logs():
+        proxy, _, bodies = await asked(
+            *[answer(WHOLE), answer(body, "application/json")] * 10,
+            path=RUN,
+            max_requests=4,
+            sinks=[(ScriptedSink(HANG), policy)],
+        )
+
+    assert bodies == [WHOLE, body] * 10
+    assert proxy.statistics().untapped["backlog"] == 12
+    assert proxy.statistics().backlog_bytes == 0
+
+
+async def test_fail_closed_waits_for_a_sink_that_is_busy() -> None:
+    """A moment; then the request goes on."""
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1)
+    proxy, _, bodies = await asked(
+        *[answer(WHOLE)] * 3, fail="closed", sinks=[(ScriptedSink(*[Slow(0.02)] * 100), policy)]
+    )
+
+    assert bodies == [WHOLE] * 3
+    assert (proxy.statistics().refused, proxy.statistics().tapped) == (0, 3)
 
 
 async def test_fail_closed_refuses_before_the_upstream_hears_of_it() -> None:
