@@ -43,7 +43,7 @@ class _Late(NamedTuple):
 def rows(*, quick: bool) -> Iterator[Row]:
     """Yield the row on the proxy."""
     allow_sockets()
-    rounds, seconds = (1, 1.0) if quick else (5, 4.0)
+    rounds, seconds = (1, 1.0) if quick else (3, 3.0)
     plan = Plan(_STREAMS, round(_PACE * seconds), float(_STREAMS * _PACE), stamped=True)
     direct: list[_Late] = []
     through: list[_Late] = []

@@ -479,6 +479,30 @@ async def test_fail_closed_waits_for_a_sink_that_is_busy() -> None:
     assert (proxy.statistics().refused, proxy.statistics().tapped) == (0, 3)
 
 
+async def test_fail_closed_holds_a_stream_that_gets_ahead() -> None:
+    """Of a stream that the pipeline does not take, the client gets no more than may wait; with "open" all of it."""
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=60.0)
+    data = OPENING + sse(arguments("x" * 10_000)) * 800
+    got: dict[str, int] = {}
+    for fail in ("open", "closed"):
+        with capture_logs():
+            async with (
+                tapping(answer(data), fail=fail, sinks=[(ScriptedSink(HANG), policy)]) as (proxy, _),
+                connected(proxy.url) as client,
+            ):
+                await client.send(get())
+                await client.head()
+                size = 0
+                with anyio.move_on_after(0.5):
+                    while size + 1000 <= len(data):
+                        await client.exactly(1000)
+                        size += 1000
+                got[fail] = size
+
+    assert got["open"] == len(data) // 1000 * 1000
+    assert got["closed"] < 3_000_000
+
+
 async def test_fail_closed_refuses_before_the_upstream_hears_of_it() -> None:
     """503, as long as the store cannot be written."""
     heard: list[Peer] = []
