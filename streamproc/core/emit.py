@@ -18,6 +18,11 @@ from streamproc.core.lifecycle import STREAM_ENDING, TERMINAL
 __all__ = ["Emitter", "emit_states"]
 
 _OBJECTS: Final[Mapping[Kind, str]] = {"run": "thread.run", "step": "thread.run.step", "message": "thread.message"}
+_DELTAS: Final[Mapping[Kind, tuple[str, str]]] = {
+    "step": (STEP_DELTA, "step_details"),
+    "message": (MESSAGE_DELTA, "content"),
+}
+"""Kind of object -> the name of its deltas, and the member that they build up."""
 _ENDS: Final = (
     *("completed_at", "cancelled_at", "expired_at", "failed_at", "incomplete_at", "incomplete_details"),
     *("last_error", "usage", "required_action"),
@@ -29,12 +34,15 @@ class Emitter:
     """Turns the changes of one stream into canonical events.
 
     Oddities are left out, and so is what was only inferred. Clients raise on an `error` event, so one is kept back
-    until it is clear that no failed run tells the same.
+    until it is clear that no failed run tells the same. They build steps and messages of the first snapshot and deltas
+    alone, so what another snapshot says is told by a delta before it; and a step appears with calls that have no
+    arguments yet, since those of some tools are exchanged and do not grow.
     """
 
     def __init__(self) -> None:
         self._errors: list[Event] = []
         self._has_ended = False
+        self._told: dict[tuple[Kind, str], _Told] = {}  # open steps and messages
 
     def events(self, changes: Iterable[Change]) -> Iterator[Event]:
         """The events of some changes."""
@@ -43,16 +51,92 @@ class Emitter:
             if change.kind == "error":
                 self._errors.append(Event(ERROR, change.data, raw))
             elif change.kind != "anomaly" and (raw or change.data is not None):
+                event = Event(change.event, change.data, raw)
                 if change.kind == "run":
                     self._has_ended = change.event.rpartition(".")[2] in STREAM_ENDING
-                yield Event(change.event, change.data, raw)
+                    yield event
+                else:
+                    yield from self._object(change, event)
 
     def end(self) -> Iterator[Event]:
-        """The events that end the stream: none if it broke off, so that its reader knows."""
+        """The events that end the stream: no `done` if it broke off, so that its reader knows."""
+        for told in self._told.values():
+            yield from told.until(told.change)
+        self._told.clear()
         if self._has_ended:
             yield Event(DONE)
         else:
             yield from self._errors
+
+    def _object(self, change: Change, event: Event) -> Iterator[Event]:
+        """A change of a step or message, after what was not told before it."""
+        key = change.kind, change.id
+        told = self._told.get(key)
+        if told is not None:
+            yield from told.until(told.change if change.is_delta else change)
+            told.change = change
+        elif not change.is_delta and not change.note.ended:
+            told = self._told[key] = _Told(change)
+            event = told.without_arguments(event)
+        else:
+            self._told[key] = _Told(change)
+        if change.note.ended:
+            del self._told[key]
+        yield event
+
+
+class _Told:
+    """What a client knows of an object that is open."""
+
+    __slots__ = ("_details", "change")
+
+    def __init__(self, change: Change) -> None:
+        self.change = change  # the last one
+        self._details: Any = None  # that the client has; None if it has those of the last change
+
+    def until(self, change: Change) -> Iterator[Event]:
+        """The delta for what the client lacks of the object as of a change."""
+        known, self._details = self._details, None
+        if known is None and change is self.change:
+            return
+        name, member = _DELTAS[change.kind]
+        grown = _grown(_details(self.change) if known is None else known, _details(change))
+        if grown is not None:
+            yield Event(name, {"id": change.id, "object": name, "delta": {member: grown}})
+
+    def without_arguments(self, event: Event) -> Event:
+        """The event that shows the object first, with calls whose arguments are to come."""
+        details = _details(self.change) if self.change.kind == "step" else None
+        calls = details.get("tool_calls") if isinstance(details, dict) else None
+        functions = [call.get("function") for call in calls or () if isinstance(call, dict)]
+        texts = [function for function in functions if isinstance(function, dict) and function.get("arguments")]
+        if not texts:
+            return event
+        for function in texts:
+            function["arguments"] = ""
+        self._details = details
+        whole = msgspec.json.decode(event.raw) if event.data is None else event.data
+        return Event(event.name, {**whole, "step_details": details})
+
+
+def _details(change: Change) -> Any:
+    return change.body.data(change.revision).get(_DELTAS[change.kind][1])
+
+
+def _grown(old: Any, new: Any) -> Any:
+    """The delta that makes `new` of `old`, as far as one can; None when there is nothing to add."""
+    if isinstance(new, dict):
+        old = old if isinstance(old, dict) else {}
+        grown = {name: more for name, value in new.items() if (more := _grown(old.get(name), value)) is not None}
+        return {**({"type": new["type"]} if "type" in new else {}), **grown} if grown else None
+    if isinstance(new, list):
+        old = old if isinstance(old, list) else []
+        pairs = [(old[at] if at < len(old) else None, entry) for at, entry in enumerate(new)]
+        more_of = [(at, _grown(*pair)) for at, pair in enumerate(pairs) if isinstance(pair[1], dict)]
+        return [{"index": at, **more} for at, more in more_of if more is not None] or None
+    if isinstance(new, str) and isinstance(old, str):
+        return new[len(old) :] or None if new.startswith(old) else None
+    return new if old is None and new != "" else None
 
 
 def emit_states(objects: Iterable[tuple[Kind, bytes]]) -> Iterator[Event]:

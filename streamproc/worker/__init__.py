@@ -1,1 +1,1 @@
-"""The long-running process: what is built for it rather than for programs that embed streamproc."""
+"""The worker: a long-running process made of a config file, its sources, its sinks and its store."""
