@@ -379,6 +379,14 @@ async def test_object_that_is_too_large_passes() -> None:
     assert (dict(pipeline.runs), proxy.statistics().backlog_bytes) == ({}, 0)
 
 
+async def test_objects_are_not_taken_over_if_none_is_wanted() -> None:
+    """Nothing is counted either."""
+    body = msgspec.json.encode(as_json(run("in_progress")))
+    proxy, pipeline, _ = await asked(answer(body, "application/json"), path=RUN, max_hydrate_bytes=0)
+
+    assert (dict(pipeline.runs), dict(proxy.statistics().untapped)) == ({}, {})
+
+
 async def test_part_of_an_object_is_none() -> None:
     """An answer that broke off is not taken over, even if what came is JSON."""
     whole = answer(msgspec.json.encode(as_json(run("in_progress"))), "application/json")
