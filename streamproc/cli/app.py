@@ -18,6 +18,7 @@ from streamproc.cli.interrupts import interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
 from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
+from streamproc.cli.proxy import PROXY_EPILOGUE, proxy
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -261,6 +262,7 @@ app.command(dialects, usage="Usage: streamproc dialects [NAME]", help_epilogue=D
 app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
+app.command(proxy, usage="Usage: streamproc proxy --upstream URL [OPTIONS]", help_epilogue=PROXY_EPILOGUE)
 app.command(
     dead_letters,
     name="dead-letters",
