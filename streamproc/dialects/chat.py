@@ -101,6 +101,9 @@ class ChatDialect:
         make = partial(ChatDialect, run_id, thread_id=thread_id, assistant_id=assistant_id, rules=rules)
         return ChatTurns(lambda calls: make(done_suffices=done_suffices, calls=calls))
 
+    def resume(self) -> None:
+        """The same completion goes on over another connection, after the last `id:` that a gateway gave its events."""
+
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of a frame; never raises."""
         if frame.event == "message":
@@ -205,7 +208,9 @@ class ChatDialect:
         self._message_id = self._calls.message_id(completion)
         run_id = completion if self._run_id is None else self._run_id
         assistant_id = self._assistant_id or model or ""
-        translation = Translation(self._rules, run_id=run_id, thread_id=self._thread_id, assistant_id=assistant_id)
+        translation = Translation(
+            self._rules, run_id=run_id, thread_id=self._thread_id, assistant_id=assistant_id, is_whole=True
+        )
         translation.created_at = created
         self._translation = translation
         if self._turn > 1:

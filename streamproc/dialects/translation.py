@@ -76,8 +76,15 @@ class _Step(Struct):
 class Translation:
     """The canonical events of one run, in the making. Keeps no text, and no more of a step than its ids."""
 
-    def __init__(self, rules: Rules, *, run_id: str, thread_id: str = "", assistant_id: str = "") -> None:
+    def __init__(
+        self, rules: Rules, *, run_id: str, thread_id: str = "", assistant_id: str = "", is_whole: bool = False
+    ) -> None:
+        """
+        Args:
+            is_whole: whether streams always tell steps and messages from their beginning, since none can be resumed.
+        """
         self.rules = rules
+        self._is_whole = is_whole
         self.run_id = run_id
         self.thread_id = thread_id
         self.assistant_id = assistant_id
@@ -128,7 +135,7 @@ class Translation:
             "metadata": {},
         }
         step = self._open(_Step(step_id, message_id), "message_creation", details, extras)
-        return [step, Event("thread.message.created", Patch(id=message_id, defaults=defaults))]
+        return [step, Event("thread.message.created", Patch(id=message_id, defaults=defaults, begins=self._is_whole))]
 
     def open_tools(self, step_id: str, calls: Sequence[Mapping[str, Any]], **extras: Any) -> list[Event]:
         """Tool calls appear, in the protocol's form; their texts may be empty and grow."""
@@ -280,7 +287,7 @@ class Translation:
             "metadata": {},
             **({"extras": extras} if extras else {}),
         }
-        return Event("thread.run.step.created", Patch(id=step.id, defaults=defaults))
+        return Event("thread.run.step.created", Patch(id=step.id, defaults=defaults, begins=self._is_whole))
 
 
 _RUN_NULLS: Final = (

@@ -253,6 +253,22 @@ def test_defaults_where_the_stream_starts_again() -> None:
     assert table.reducer.messages["msg_1"].text == "Hi"
 
 
+def test_an_object_that_is_told_from_its_beginning() -> None:
+    """By whatever stream: what was said before is replaced, not gone on with. One that has ended stays."""
+    again = Event("thread.message.created", Patch(id="msg_1", defaults={"content": []}, begins=True))
+    table = Table(announced(content=[], role="assistant"), said("Hello"))
+    table.context = StreamContext.named("another")
+    table.apply(again, said("Hello"))
+
+    assert table.reducer.messages["msg_1"].text == "Hello"
+    assert table.context.anomalies == {}
+
+    table.apply(patch("thread.message.completed", "msg_1", status="completed"), again)
+
+    assert table.reducer.messages["msg_1"].text == "Hello"
+    assert table.context.anomalies == {}
+
+
 def test_details_of_a_patch_are_meant() -> None:
     """They may say less than what was accumulated; an empty list says nothing."""
     table = Table(announced(content=[]), said("Hello"))
