@@ -95,11 +95,16 @@ class ChatDialect:
         assistant_id: str = "",
         rules: Rules | None = None,
         done_suffices: bool = False,
+        first_turn: int = 1,
     ) -> "ChatTurns[ChatDialect]":
-        """Return what makes the dialect of each model call of an agent loop, for `StreamProcessor(dialect=...)`."""
+        """Return what makes the dialect of each model call of an agent loop, for `StreamProcessor(dialect=...)`.
+
+        Args:
+            first_turn: which turn the next stream is, for a run that goes on where another process left it.
+        """
 
         make = partial(ChatDialect, run_id, thread_id=thread_id, assistant_id=assistant_id, rules=rules)
-        return ChatTurns(lambda calls: make(done_suffices=done_suffices, calls=calls))
+        return ChatTurns(lambda calls: make(done_suffices=done_suffices, calls=calls), first_turn)
 
     def resume(self) -> None:
         """The same completion goes on over another connection, after the last `id:` that a gateway gave its events."""

@@ -56,9 +56,9 @@ class ChatTurns(Generic[D]):
     proc.open()                     # the second
     """
 
-    def __init__(self, make: Callable[[Calls], D]) -> None:
+    def __init__(self, make: Callable[[Calls], D], first_turn: int = 1) -> None:
         self._make = make
-        self._calls = Calls()
+        self._calls = Calls(first_turn - 1)
 
     def __call__(self) -> D:
         self._calls.turn += 1
@@ -66,7 +66,7 @@ class ChatTurns(Generic[D]):
 
     @property
     def turn(self) -> int:
-        """Which turn was begun last, from 1; 0 before the first."""
+        """Which turn was begun last, from 1; before the first one, the number before it."""
         return self._calls.turn
 
     def answer(self, call_id: str, output: str) -> None:

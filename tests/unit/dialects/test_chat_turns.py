@@ -138,6 +138,23 @@ def test_each_stream_is_a_turn() -> None:
     assert made[0] is not made[1]
 
 
+def test_a_run_that_another_process_left() -> None:
+    """Its turns are counted on, so that their steps are new ones; the output completes the step of the old one."""
+    first = feed(*CALL, dialect=ChatDialect.turns("run_1"))
+    turns = ChatDialect.turns("run_1", first_turn=2)
+    turns.answer("call_1", "22")
+    proc = StreamProcessor(turns, first.reducer)
+    proc.feed(stream(*ANSWER))
+    proc.close()
+
+    assert [(step["id"], step["status"]) for step in steps(proc)] == [
+        ("run_1:1:tools:0", "completed"),
+        ("run_1:2:msg:0", "completed"),
+    ]
+    assert (run(proc)["status"], turns.turn) == ("completed", 2)
+    assert not proc.anomalies
+
+
 def test_a_server_whose_completions_have_all_one_id() -> None:
     """The message of a later turn is another one all the same."""
     proc = StreamProcessor(ChatDialect.turns("run_1"))
