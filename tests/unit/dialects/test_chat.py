@@ -331,7 +331,14 @@ def test_another_completion_after_the_end() -> None:
 @pytest.mark.parametrize("count", [1, 2, 4, 6])
 def test_a_completion_that_another_stream_told_of(count: int) -> None:
     """Part of it, or all: it is not appended to that."""
-    whole = [says("Hel"), says("lo"), calling(piece('{"a"', "f", id="call_1")), calling(piece(":1}")), ends("stop"), DONE]
+    whole = [
+        says("Hel"),
+        says("lo"),
+        calling(piece('{"a"', "f", id="call_1")),
+        calling(piece(":1}")),
+        ends("stop"),
+        DONE,
+    ]
     proc = feed(*whole[:count])
     other = StreamProcessor("chat", proc.reducer, stream="other")
     other.feed(stream(*whole))
