@@ -11,7 +11,7 @@ run may go on in another stream.
 import time
 from asyncio import get_running_loop
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from inspect import isawaitable
@@ -310,7 +310,7 @@ class Pipeline:
             ConfigError: another stream of that name is being followed, or there is no such dialect.
             StoreError: the store could not give the stream an epoch.
         """
-        return PushedStream(self, await self._begin(stream, dialect))
+        return PushedStream(await self._begin(stream, dialect), self._take, self._room, self._end)
 
     async def infer(self, run_id: str, status: str) -> None:
         """Note how a run must have ended of which nothing is heard any more, see `Reducer.infer`.
@@ -477,6 +477,16 @@ class Pipeline:
         follower.proc.stamp(self._time())
         return follower.proc.feed(chunk)
 
+    def _take(self, follower: "_Follower", chunk: bytes) -> list[Change]:
+        """Process some bytes of a stream that is pushed."""
+        try:
+            changes = self._fed(follower, chunk)
+        except LimitExceeded as limit:
+            follower.error = limit
+            raise
+        self._hand_on(follower, changes)
+        return changes
+
     async def _deliver(self, follower: "_Follower", changes: list[Change]) -> None:
         """Hand changes on, and wait until there is room for the next ones."""
         if changes:
@@ -588,10 +598,16 @@ class PushedStream:
         received: bytes that were fed and processed.
     """
 
-    def __init__(self, pipeline: Pipeline, follower: "_Follower") -> None:
-        self._pipeline = pipeline
-        self._follower = follower
+    def __init__(
+        self,
+        follower: "_Follower",
+        take: Callable[["_Follower", bytes], list[Change]],
+        room: Callable[["_Follower"], Awaitable[None]],
+        end: Callable[["_Follower"], object],
+    ) -> None:
         self.received = 0
+        self._follower = follower
+        self._take, self._room, self._end = take, room, end
 
     async def feed(self, chunk: bytes) -> list[Change]:
         """Process some bytes, cut anywhere, and wait until there is room for more.
@@ -602,21 +618,27 @@ class PushedStream:
             LimitExceeded: the stream broke a limit; nothing more of it can be processed.
             HookError: as `Pipeline.run`.
         """
-        pipeline, follower = self._pipeline, self._follower
-        try:
-            changes = pipeline._fed(follower, chunk)
-        except LimitExceeded as limit:
-            follower.error = limit
-            raise
-        self.received += len(chunk)
-        pipeline._hand_on(follower, changes)
-        if pipeline._is_full:
-            await pipeline._room(follower)
+        changes = self.take(chunk)
+        await self.room()
         return changes
+
+    def take(self, chunk: bytes) -> list[Change]:
+        """Process some bytes as `feed` does, without the wait; `room` must follow.
+
+        Raises:
+            LimitExceeded, HookError: as `feed`.
+        """
+        changes = self._take(self._follower, chunk)
+        self.received += len(chunk)
+        return changes
+
+    async def room(self) -> None:
+        """Return once there is room for more."""
+        await self._room(self._follower)
 
     def end(self) -> StreamResult:
         """End the stream, at any point: what it left open is marked as truncated. Once."""
-        self._pipeline._end(self._follower)
+        self._end(self._follower)
         return self._follower.result()
 
     @property

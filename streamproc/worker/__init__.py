@@ -1,0 +1,1 @@
+"""The worker: a long-running process made of a config file, its sources, its sinks and its store."""
