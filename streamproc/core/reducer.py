@@ -84,6 +84,14 @@ class Reducer:
         """
         return Turn(self._table, self.limits, context or self._default, Event(INFERRED)).infer(run_id, status)
 
+    def run_ids(self) -> list[str]:
+        """The runs of which anything is known, if only a step; those that ended last."""
+        return self._table.run_ids()
+
+    def has_ended(self, run_id: str) -> bool | None:
+        """Whether a run has a terminal status; None if nothing is known of it."""
+        return self._table.has_ended(run_id)
+
     def members(self, run_id: str) -> list[tuple[Kind, str]]:
         """Kind and id of the steps and messages of a run, in order of appearance."""
         group = self._table.group(run_id)

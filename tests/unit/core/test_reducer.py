@@ -1087,6 +1087,16 @@ def test_truncated_and_silent_are_kept_apart() -> None:
     assert reducer.note("run", "run_1") == Note(inferred_status="failed", truncated=True)
 
 
+def test_which_runs_are_known_and_which_of_them_ended() -> None:
+    """Also one of which only a step is known; what belongs to no run is none."""
+    reducer = silent()
+    for one in [step(id="step_7", run_id=UNSET), step(id="step_8", run_id="run_8"), run("completed", "run_9")]:
+        reducer.apply(one, StreamContext.named(one.data["id"]))
+
+    assert reducer.run_ids() == ["run_1", "run_8", "run_9"]
+    assert [reducer.has_ended(id) for id in ("run_1", "run_8", "run_9", "run_2")] == [False, False, True, None]
+
+
 def test_members_of_a_run() -> None:
     """Its steps and messages, in order of appearance."""
     reducer = silent()
