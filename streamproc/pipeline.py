@@ -353,6 +353,11 @@ class Pipeline:
         return self._reducer
 
     @property
+    def is_store_failing(self) -> bool:
+        """Whether changes wait for a store that did not take them."""
+        return self._journal is not None and self._journal.is_failing
+
+    @property
     def anomalies(self) -> Mapping[str, int]:
         """Kind of anomaly -> how often it was met, over all streams so far."""
         found = self._anomalies.copy()
