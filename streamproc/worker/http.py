@@ -146,6 +146,7 @@ class HttpServer:
         self._tokens = Tokens(tokens)
         rate = self.limits.requests_per_s
         self._buckets = None if rate is None else Buckets(rate, self.limits.burst, clock)
+        self._server: _Server | None = None
         self._scopes: set[CancelScope] = set()  # of requests under way
         self._idle = Event()
 
@@ -156,7 +157,7 @@ class HttpServer:
 
     @property
     def connections(self) -> int:
-        return len(self._server.connections)
+        return 0 if self._server is None else len(self._server.connections)
 
     async def __aenter__(self) -> Self:
         """
@@ -201,7 +202,8 @@ class HttpServer:
         """Take no more connections or requests, and wait for those under way; after the deadline they are stopped."""
         self.is_draining = True
         await self._site.stop()
-        self._server.close_idle()
+        if self._server is not None:
+            self._server.close_idle()
         with move_on_after(deadline_s):
             await self._all_answered()
         if self._scopes:
@@ -239,8 +241,8 @@ class HttpServer:
             with move_on_after(self.limits.answer_timeout_s) as answering:
                 await response.prepare(request)
                 await response.write_eof()
-            if answering.cancelled_caught:
-                protocol.force_close()
+            if answering.cancelled_caught and request.transport is not None:
+                request.transport.abort()  # to close it would wait for the client
             return response
         finally:
             protocol.is_busy = False

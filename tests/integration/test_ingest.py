@@ -2,23 +2,28 @@
 
 import gzip
 import json
+import random
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 from structlog.testing import capture_logs
 
-from streamproc import DeliveryPolicy, Limits, to_wire
-from streamproc.errors import ConfigError
+from streamproc import DeliveryPolicy, Limits, Pipeline, to_wire
+from streamproc.errors import ConfigError, StoreError
 from streamproc.sinks.memory import MemorySink
+from streamproc.stores.memory import MemoryStore
 from streamproc.stores.queries import find, open_store
 from streamproc.stores.sqlite import SqliteStore
 from streamproc.testing import ScriptedSink
 from streamproc.testing.memory import Slow
 from streamproc.worker.http import ServerLimits
-from streamproc.worker.ingest import IngestLimits
+from streamproc.worker.ingest import Ingest, IngestLimits
 from tests.streams import arguments, call, done, message, run, sse, step, text, words
 from tests.worker.ingest_fixture import Answer, Serving, chunk, head, serving
 from tests.worker.ingest_smuggling import AMBIGUOUS, INNER, ORDINARY, SMUGGLED
@@ -181,6 +186,40 @@ async def test_a_stream_goes_on_from_any_place(kind: str) -> None:
             assert answer.data["anomalies"] == {}
 
     assert found == [(200, 0, 10)] * len(found)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_stream_that_breaks_off_again_and_again(seed: int) -> None:
+    """At any byte, within chunks too, with the connection closed or reset; its client asks each time."""
+    dice = random.Random(seed)
+    async with serving() as at:
+        offset = cuts = 0
+        while True:
+            rest = WHOLE[offset:]
+            lines = ("Content-Type: text/event-stream", f"Stream-Offset: {offset}")
+            request = head("POST", "/v1/streams/one", -1, *lines)
+            for start in range(0, len(rest), 60):
+                request += chunk(rest[start : start + 60])
+            request += chunk(b"")
+            cut = dice.randrange(150, 900)
+            if cut >= len(request):
+                break
+            async with await at.connect() as connection:
+                await connection.send(request[:cut])
+                await until(lambda: at.ingest.active)
+                if dice.random() < 0.5:
+                    raw: socket.socket = connection.extra(SocketAttribute.raw_socket)
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await until(lambda: at.ingest.interrupted)
+            offset = int((await at.get("one", "HEAD")).headers["stream-offset"])
+            cuts += 1
+        (answer,) = await at.ask(request.replace(b"Host:", b"Connection: close\r\nHost:", 1))
+
+        assert (answer.status, answer.data["offset"], answer.data["changes"]) == (200, len(WHOLE), 10)
+        assert answer.data["anomalies"] == {}
+        assert words_of(at) == "Es ist 🌞 warm"
+        assert cuts >= 2
 
 
 @pytest.mark.asyncio
@@ -410,6 +449,44 @@ async def test_a_stream_beyond_its_limits() -> None:
     assert (large.status, large.data["error"]["code"]) == (413, "limit")
     assert (long.status, shown.data["truncated"]) == (413, True)
     assert shown.data["failure"] == "expected at most 4000 (max_frame_bytes), more came"
+
+
+class Refusing(MemoryStore):
+    """A store that takes no changes."""
+
+    async def append(self, changes: Any) -> int:
+        raise StoreError("the disk is full")
+
+
+class Silent(MemoryStore):
+    """A store that begins no stream."""
+
+    async def next_epoch(self, stream: str) -> int:
+        raise StoreError("the disk is full")
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_takes_nothing() -> None:
+    """No answer says that something was stored."""
+    async with serving(store=Refusing(), ingest=IngestLimits(durable_timeout_s=0.05), drain_s=0.0) as at:
+        told = await at.post("one", WHOLE)
+        asked = await at.get("one")
+    async with serving(store=Silent()) as at:
+        begun = await at.post("one", WHOLE)
+
+    assert [(answer.status, answer.data["error"]["code"]) for answer in (told, asked, begun)] == [
+        (503, "not_durable"),
+        (503, "not_durable"),
+        (503, "store_unavailable"),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_dialect_that_there_is_not() -> None:
+    """Is a mistake of the configuration."""
+    async with Pipeline() as pipeline:
+        with pytest.raises(ConfigError, match="no dialect 'nope'; known: "):
+            Ingest(pipeline, dialect="nope")
 
 
 @pytest.mark.asyncio

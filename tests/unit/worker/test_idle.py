@@ -8,6 +8,7 @@ import anyio
 from structlog.testing import capture_logs
 
 from streamproc import Pipeline
+from streamproc.errors import StoreError
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
 from streamproc.worker.idle import IdleRuns
@@ -88,6 +89,35 @@ async def test_runs_that_no_batch_was_about() -> None:
 
     assert noted == dict.fromkeys(["run_old", "run_a", "run_b"], "expired")
     assert {log["run_id"] for log in logs if log["event"] == "run.fell_silent"} == set(noted)
+
+
+class Failing(MemoryStore):
+    """A store that begins no stream of its own while it is told so."""
+
+    is_failing = False
+
+    async def next_epoch(self, stream: str) -> int:
+        if self.is_failing:
+            raise StoreError("the disk is full")
+        return await super().next_epoch(stream)
+
+
+@virtual
+async def test_a_store_that_fails_for_a_while() -> None:
+    """What it could not take is tried again, and counted once."""
+    idle, store = IdleRuns(idle_timeout_s=10.0, keep_s=None), Failing()
+    with capture_logs() as logs:
+        async with watched(idle, store=store) as pipeline:
+            await pipeline.run([OPENED])
+            store.is_failing = True
+            await anyio.sleep(14)
+            failing = idle.silent, pipeline.reducer.note("run", "run_1").inferred_status
+            store.is_failing = False
+            await anyio.sleep(3)
+            after = idle.silent, pipeline.reducer.note("run", "run_1").inferred_status
+
+    assert (failing, after) == ((0, None), (1, "expired"))
+    assert "store.unavailable" in {log["event"] for log in logs}
 
 
 @virtual
