@@ -40,6 +40,7 @@ _BACKLOG: Final = 1024
 _LINGER_S: Final = 1.0  # that the rest of a body is read and dropped after an answer, so that the answer arrives
 _LEAVE_S: Final = 1.0  # that answers to requests which were stopped may take
 _RECEIVE_BYTES: Final = 128 * 1024  # that the kernel holds for a connection; a thousand of them wait at times
+_LENGTH_DIGITS: Final = 18
 _SINGLE: Final = (hdrs.HOST, hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.AUTHORIZATION, hdrs.CONTENT_ENCODING)
 
 
@@ -340,6 +341,10 @@ async def _continue(request: web.BaseRequest) -> None:
 def _oddity(request: web.BaseRequest) -> str | None:
     """What makes a request ambiguous although it could be parsed; None for an ordinary one."""
     headers = request.headers
+    if not (1, 0) <= request.version <= (1, 1):
+        return "no HTTP/1.1"
+    if len(headers.get(hdrs.CONTENT_LENGTH, "")) > _LENGTH_DIGITS:
+        return "a Content-Length beyond 64 bits"
     for name in _SINGLE:
         if len(headers.getall(name, ())) > 1:
             return f"more than one header {name}"
