@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import random
 import socket
 import struct
@@ -24,6 +25,7 @@ from streamproc.testing import ScriptedSink
 from streamproc.testing.memory import Slow
 from streamproc.worker.http import ServerLimits
 from streamproc.worker.ingest import Ingest, IngestLimits
+from streamproc.worker.telemetry import Telemetry
 from tests.streams import arguments, call, done, message, run, sse, step, text, words
 from tests.worker.ingest_fixture import Answer, Serving, chunk, head, serving
 from tests.worker.ingest_smuggling import AMBIGUOUS, INNER, ORDINARY, SMUGGLED
@@ -100,6 +102,15 @@ async def test_a_stream_in_one_request(body: bytes, content_type: str) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_stream_of_which_only_steps_are_known() -> None:
+    """Its run is named, with no status. An offset of 0 begins a stream as none does."""
+    async with serving() as at:
+        answer = await at.post("one", sse(step("created")), "Stream-Offset: 0")
+
+    assert answer.data["runs"] == [{"id": "run_1", "status": None, "steps": 1, "messages": 0}]
+
+
+@pytest.mark.asyncio
 async def test_another_dialect_is_found_out_or_named() -> None:
     """As the query says it."""
     async with serving() as at:
@@ -165,6 +176,7 @@ async def test_the_answer_comes_when_it_is_durable(tmp_path: Path) -> None:
 # --- streams that break off -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", ["sse", "ndjson"])
 async def test_a_stream_goes_on_from_any_place(kind: str) -> None:
@@ -335,6 +347,7 @@ async def break_off_anyhow(serving: Serving, name: str) -> None:
     await until(lambda: sum(serving.ingest.totals.values()) > ended)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_request_that_falls_silent() -> None:
     """Is ended; its stream waits for the rest."""
@@ -360,6 +373,7 @@ async def test_a_body_that_is_shorter_than_it_said() -> None:
     assert [answer.status for answer in answers] in ([], [400])
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_draining_stops_requests_in_the_end() -> None:
     """Their clients are told how far they came; new ones are refused before that."""
@@ -421,6 +435,7 @@ async def test_a_compressed_body_that_is_cut_or_damaged() -> None:
     assert (other.status, other.headers["accept-encoding"]) == (415, "gzip, identity")
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_body_that_is_made_to_be_large() -> None:
     """It ends at a hundred times its size."""
@@ -500,6 +515,7 @@ async def test_only_so_many_streams() -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_sink_that_is_behind_pauses_reading() -> None:
     """The client cannot send much more than buffers hold, and nothing is lost."""
@@ -527,6 +543,7 @@ async def test_a_sink_that_is_behind_pauses_reading() -> None:
         (head("POST", "/v1/streams/%C3%A4", 0, "Content-Type: text/event-stream"), 400),
         (head("POST", "/v1/streams/a", 0, "Content-Type: text/html"), 415),
         (head("POST", "/v1/streams/a", 0), 415),
+        (head("POST", "/v1/streams/a", 0, "Content-Type: text/event-stream", "Expect: a-miracle"), 417),
         (head("PUT", "/v1/streams/a", 0), 405),
         (head("GET", "/v1/streams", None), 404),
         (head("GET", "/v1/streams/a/b", None), 404),
@@ -577,11 +594,11 @@ async def test_a_client_that_asks_too_often() -> None:
 
 
 @pytest.mark.asyncio
-async def test_secrets_are_told_to_nobody() -> None:
-    """In headers, paths, queries and bodies, well formed or not: in no log event, and in no error."""
+async def test_secrets_are_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """In headers, paths, queries and bodies, well formed or not: in no log event, no metric, and no error."""
     bodies = [CANARY.encode(), sse(arguments(CANARY)), b"data: {" + CANARY.encode() + b"\n\n", WHOLE]
     secret = [f"Authorization: Bearer {CANARY}", f"Cookie: {CANARY}", f"X-Secret: {CANARY}"]
-    with capture_logs() as entries:
+    with capture_logs() as entries, caplog.at_level(logging.DEBUG):
         async with serving(tokens=[CANARY], ingest=IngestLimits(body_bytes_max=300)) as at:
             answers = [
                 *[await at.post(f"s{number}?dialect={CANARY}", body, *secret) for number, body in enumerate(bodies)],
@@ -595,10 +612,14 @@ async def test_secrets_are_told_to_nobody() -> None:
                 *await at.ask(f"GET / HTTP/1.1\r\nHost: a\r\n{CANARY} : {CANARY}\r\n\r\n".encode()),
                 *await at.ask(head("POST", "/v1/streams/y", -1, *secret) + f"{CANARY}\r\n".encode()),
             ]
+            metrics = Telemetry(at.pipeline, ingest=at.ingest, servers=[at.server]).text()
 
     assert len(answers) == 19
     assert [answer for answer in answers if CANARY in str(answer)] == []
     assert [entry for entry in entries if CANARY in str(entry)] == []
+    assert CANARY not in caplog.text
+    assert b"http_answers_total" in metrics
+    assert CANARY.encode() not in metrics
     assert {"request.refused", "request.malformed", "request.served"} <= {entry["event"] for entry in entries}
 
 
@@ -627,6 +648,7 @@ async def test_what_is_ambiguous_is_refused(data: bytes) -> None:
     assert answer.status == 400
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 @pytest.mark.parametrize("data", ORDINARY.values(), ids=ORDINARY)
 async def test_two_requests_are_two(data: bytes) -> None:
@@ -639,6 +661,7 @@ async def test_two_requests_are_two(data: bytes) -> None:
     assert hidden.status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_slow_heads_do_not_hold_connections() -> None:
     """Whether nothing comes, or a byte now and then; others are served meanwhile."""
@@ -646,14 +669,16 @@ async def test_slow_heads_do_not_hold_connections() -> None:
         connections = [await at.connect() for _ in range(100)]
         for number, connection in enumerate(connections):
             await connection.send(head("GET", "/", None)[: number % 30])
-        since_s = anyio.current_time()
-        await at.get("none")
-        answered_s = anyio.current_time() - since_s
+        times: list[float] = []
+        for _ in range(5):
+            since_s = anyio.current_time()
+            await at.get("none")
+            times.append(anyio.current_time() - since_s)
         await until(lambda: at.server.connections == 0)
         for connection in connections:
             await connection.aclose()
 
-    assert answered_s < 0.1
+    assert sorted(times)[2] < 0.1
 
 
 @pytest.mark.asyncio

@@ -65,6 +65,7 @@ async def test_a_handler_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     assert SECRET not in str(entries) + str(answer) + caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_handler_that_never_answers() -> None:
     """Is stopped when the server is, after the deadline and a second."""
@@ -153,6 +154,17 @@ async def test_http_1_0() -> None:
         found = answers(b"".join([part async for part in connection]))
 
     assert [answer.status for answer in found] == [200]
+
+
+@pytest.mark.asyncio
+async def test_a_body_where_none_is_expected() -> None:
+    """Is not read: the connection ends with the answer, and what follows is no request."""
+    async with serving(show) as server, await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+        inner = head("GET", "/x/inner", None)
+        await connection.send(head("GET", "/x/a", len(inner)) + inner * 2)
+        found = answers(b"".join([part async for part in connection]))
+
+    assert [answer.data for answer in found] == [{"name": "a"}]
 
 
 def test_a_refusal_is_an_answer() -> None:

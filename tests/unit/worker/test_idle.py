@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 from structlog.testing import capture_logs
 
-from streamproc import Pipeline
+from streamproc import Pipeline, StreamProcessor
+from streamproc.core.body import Body
 from streamproc.errors import StoreError
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
@@ -148,12 +150,11 @@ async def test_without_time_limits_nothing_happens() -> None:
 
 def test_what_is_noted_has_a_bound() -> None:
     """Also between two looks; batches that concern no run are not noted at all."""
-    from streamproc import StreamProcessor
-
     idle = IdleRuns(idle_timeout_s=10.0, keep_s=10.0, clock=lambda: 0.0)
-    proc = StreamProcessor()
+    (change,) = StreamProcessor().feed(sse(run("created")))
     for number in range(50_010):
-        idle.heard(proc.feed(sse(run("completed", f"run_{number}"), run("failed", f"run_{number}"))))
+        id = f"run_{number}"
+        idle.heard([msgspec.structs.replace(change, body=Body("run", id, id, None, b""))])
     idle.heard(StreamProcessor().feed(b"data: x\n\n"))
 
     assert len(idle._heard) == 50_000
