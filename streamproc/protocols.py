@@ -190,7 +190,11 @@ class Store(Protocol):
         ...
 
     async def open_objects(self) -> tuple[Sequence[StoredObject], Sequence[Change]]:
-        """Return the states of all runs that have not ended, and the changes of these objects that came after them."""
+        """Return what a reducer goes on from, and the changes of these objects that came after.
+
+        That is all objects of the runs that have not ended, and of those that have, the newest steps that wait for
+        outputs of tool calls (see core/patch.py), each with its run.
+        """
         ...
 
     def statistics(self) -> Mapping[str, int]:

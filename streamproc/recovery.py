@@ -2,7 +2,7 @@
 
 Three ways, the best first: *resume* after the last event that had a cursor, *restart* the same stream from its
 beginning (a new epoch), *resync*: ask the server for the run's result (a new epoch too). Which of them a source allows
-it says itself, see protocols.py. Nothing here reads or waits.
+it says itself, see protocols.py. Once a result is asked for, the stream is given up. Nothing here reads or waits.
 """
 
 from random import Random
@@ -72,28 +72,32 @@ class Recovery:
             run_id: the run to ask for; None when it is not known.
             retry_ms: the reconnection time that this connection asked for; None when it did not.
         """
-        if cursor not in (None, self._cursor) or self._heard_s - self._opened_s >= _HEALTHY_S:
+        moved = cursor not in (None, self._cursor)
+        if moved or self._heard_s - self._opened_s >= _HEALTHY_S:
             self._failures = 0
         self._cursor = cursor or self._cursor
         self._retry_ms = self._retry_ms if retry_ms is None else retry_ms
         if self._failures == 0:
             self._failing_since_s = now_s
         self._failures += 1
-        self._way = way = self._next_way(error, run_id)
+        self._way = way = self._next_way(error, run_id, moved)
         if way is None or self._retry.is_exhausted(self._failures, now_s - self._failing_since_s):
             return None
         asked_s = error.retry_after_s if isinstance(error, SourceUnavailable) else None
         wait_s = self._retry.wait_s(self._failures, self._random, max(asked_s or 0.0, self._retry_ms / 1000))
         return Attempt(way, self._cursor if way == "resume" else None, self._failures, wait_s)
 
-    def _next_way(self, error: SourceError | None, run_id: str | None) -> Way | None:
+    def _next_way(self, error: SourceError | None, run_id: str | None, moved: bool) -> Way | None:
         source = self._source
         is_passing = error is None or isinstance(error, SourceUnavailable)
-        if isinstance(source, ReopeningSource) and is_passing:
+        can_resync = isinstance(source, ResyncingSource) and run_id is not None
+        # A resumed stream that merely ends has nothing more to say, not even how its run ended.
+        is_over = self._way == "resync" or (self._way == "resume" and error is None and not moved)
+        if isinstance(source, ReopeningSource) and is_passing and not (can_resync and is_over):
             if source.resumable and self._cursor is not None:
                 return "resume"
             if source.repeatable:
                 return "restart"
-        if isinstance(source, ResyncingSource) and run_id is not None and (is_passing or self._way != "resync"):
+        if can_resync and (is_passing or self._way != "resync"):
             return "resync"
         return None

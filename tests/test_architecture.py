@@ -19,7 +19,7 @@ PACKAGE = "streamproc"
 # Lowest first. A module belongs to the longest name here that is its own or that of a package around it. It may import
 # from its own group and from those of lower layers; two groups that share a layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"streamproc.errors", "streamproc.wording"}),
+    frozenset({"streamproc.errors", "streamproc.secret", "streamproc.wording"}),
     frozenset({"streamproc.model"}),
     frozenset({"streamproc.usage"}),  # what states say of tokens spent
     frozenset({"streamproc.cost"}),
@@ -34,6 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"streamproc.recovery"}),  # what follows a lost connection
     frozenset({"streamproc.pipeline"}),
+    frozenset({"streamproc.plugins"}),  # what is installed beside streamproc, and how a config names it
     frozenset({"streamproc.testing"}),  # for authors of plug-ins; tests may see everything
     frozenset({"streamproc"}),  # the public names; whatever they are made of must not import them
     frozenset({"streamproc.worker"}),

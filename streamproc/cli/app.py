@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from streamproc import __version__
+from streamproc.cli.check import CHECK_EPILOGUE, check
 from streamproc.cli.exits import Exit
+from streamproc.cli.explain import EXPLAIN_EPILOGUE, explain
+from streamproc.cli.init import INIT_EPILOGUE, init
+from streamproc.cli.interrupts import interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
+from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -42,6 +47,7 @@ Examples:
                                     every change of a live stream, at once
   streamproc replay run.sse --store runs.db
                                     and kept; then: streamproc steps runs.db
+  streamproc init streamproc.toml   a config for a worker; then: streamproc check
 
 Exit codes:
   0    ok
@@ -131,32 +137,33 @@ def replay(
     price_as
         NAME=MODEL: the model that a name stands for, such as that of a deployment; may be repeated.
     """
-    from streamproc.cli.inputs import expand
-    from streamproc.cli.output import Printer
-    from streamproc.cli.progress import ProgressBar
-    from streamproc.cli.replay import replay
-    from streamproc.cli.tables import show_states
-    from streamproc.core.dialect import dialect_factory
+    with interrupts_held() as waiting:
+        from streamproc.cli.inputs import expand
+        from streamproc.cli.output import Printer
+        from streamproc.cli.progress import ProgressBar
+        from streamproc.cli.replay import replay
+        from streamproc.cli.tables import show_states
+        from streamproc.core.dialect import dialect_factory
 
-    dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
-    prices = _prices(output, cost, price_as or [])
-    sources = expand(_input_names(files))
-    people = is_terminal(sys.stdout)
-    show_table = show_states if people and not json else None
-    printer = Printer(output, stdout(), escape=people, show_table=show_table, prices=prices)
-    sizes = [source.size for source in sources]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
-    # On a terminal, a bar among lines that keep coming would be unreadable.
-    progress = ProgressBar(total, enabled=not (people and output == "changes"))
-    if store is None:
-        return replay(sources, dialect, printer, progress)
-    if store == _DASH:
-        raise ConfigError("--store: expected the name of a file, got -")
-    from streamproc.cli.keeping import keeping
-    from streamproc.cli.logs import logs_as_notes
+        dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
+        prices = _prices(output, cost, price_as or [])
+        sources = expand(_input_names(files))
+        people = is_terminal(sys.stdout)
+        show_table = show_states if people and not json else None
+        printer = Printer(output, stdout(), escape=people, show_table=show_table, prices=prices)
+        sizes = [source.size for source in sources]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        # On a terminal, a bar among lines that keep coming would be unreadable.
+        progress = ProgressBar(total, enabled=not (people and output == "changes"))
+        if store is None:
+            return replay(sources, dialect, printer, progress, waiting=waiting)
+        if store == _DASH:
+            raise ConfigError("--store: expected the name of a file, got -")
+        from streamproc.cli.keeping import keeping
+        from streamproc.cli.logs import logs_as_notes
 
-    with logs_as_notes(), keeping(store) as keeper:
-        return replay(sources, dialect, printer, progress, keeper)
+        with logs_as_notes(), keeping(store) as keeper:
+            return replay(sources, dialect, printer, progress, keeper, waiting)
 
 
 def _input_names(files: Sequence[str]) -> list[str]:
@@ -246,6 +253,10 @@ def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | No
     return Prices(models=models)
 
 
+app.command(init, usage="Usage: streamproc init [PATH|-] [OPTIONS]", help_epilogue=INIT_EPILOGUE)
+app.command(check, usage="Usage: streamproc check CONFIG [OPTIONS]", help_epilogue=CHECK_EPILOGUE)
+app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXPLAIN_EPILOGUE)
+app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
 app.command(
@@ -304,7 +315,8 @@ def run(argv: Sequence[str]) -> int:
         note(str(error).replace(_DASH, "-"))
         return Exit.USAGE
     except (ConfigError, StoreError) as error:
-        note(str(error))
+        for fault in getattr(error, "faults", (error,)):  # an `InvalidConfig` has a line for each mistake
+            note(str(fault))
         return Exit.USAGE
     except OSError as error:  # of writing; what goes wrong with an input is told where it is read
         # What is still in the buffer must not fail again at exit.

@@ -4,11 +4,13 @@ From bytes it goes through `replay`, and each event is written as soon as its ch
 by its last states.
 """
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, Literal, TypeAlias
 
 from streamproc.cli.exits import Exit
 from streamproc.cli.inputs import Source
+from streamproc.cli.interrupts import interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import States
 from streamproc.cli.progress import ProgressBar
@@ -63,9 +65,10 @@ def convert(sources: list[Source], dialect: str, out: BinaryIO, progress: Progre
         BrokenPipeError: nobody reads `out` any more.
     """
     writer = _Writer(out)
-    code = replay(sources, dialect, writer, progress)
-    writer.end()
-    return code
+    with interrupts_held() as waiting:  # no event is cut in the middle
+        code = replay(sources, dialect, writer, progress, waiting=waiting)
+        writer.end()
+        return code
 
 
 def convert_stored(path: str, run_id: str, out: BinaryIO) -> Exit:
@@ -77,10 +80,7 @@ def convert_stored(path: str, run_id: str, out: BinaryIO) -> Exit:
     """
     with reading(path) as store:
         check_run(store, run_id, path)
-        rows: list[tuple[int, Kind, bytes]] = []
-        for kind in _KINDS:
-            rows += [(row["first_position"], kind, row["state"].encode()) for row in find(store, kind, run=run_id)]
-    rows.sort(key=lambda row: row[0])
+        rows = sorted(_rows(store, run_id), key=lambda row: row[0])
     ended = False
     for event in emit_states((kind, wire) for _, kind, wire in rows):
         out.write(encode_sse(event))
@@ -89,3 +89,10 @@ def convert_stored(path: str, run_id: str, out: BinaryIO) -> Exit:
     if not ended:
         note(f"{path}: run {run_id} has not ended; its stream is written without an end")
     return Exit.OK
+
+
+def _rows(store: sqlite3.Connection, run_id: str) -> Iterator[tuple[int, Kind, bytes]]:
+    """The objects of a run: where each appeared, its kind, and its JSON."""
+    for kind in _KINDS:
+        for row in find(store, kind, run=run_id):
+            yield row["first_position"], kind, row["state"].encode()

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from streamproc.core.events import Event
 from streamproc.core.fragments import FragmentDecoder
 from streamproc.core.reducer import Hot
-from streamproc.core.spot import Spot
+from streamproc.core.spot import TextReader
 from streamproc.core.sse import Frame
 from streamproc.errors import ConfigError
 
@@ -57,10 +57,6 @@ class Dialect(Protocol):
 
 
 DialectFactory: TypeAlias = Callable[[], Dialect]
-
-TextReader: TypeAlias = Callable[[bytes], tuple[Spot, str] | None]
-"""Reads one payload that most likely is a fragment of text: which text, and the fragment. None when the payload is
-anything else, which leaves the dialect as it was; then `decode` gets it."""
 
 Matches: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
 """Whether a frame is one of a dialect's, by its event name ("message" when it has none) and its payload."""

@@ -291,18 +291,17 @@ class StreamProcessor:
 
     def _read(self, read: TextReader, name: bytes | None, payloads: list[bytes], changes: list[Change]) -> None:
         """Process payloads that most likely are text fragments of a wire that is translated."""
-        grow, context = self.reducer.grow, self._context
-        for payload in payloads:
-            found = read(payload)
+        at = 0
+        while at < len(payloads):
+            found = read(payloads, at)
             if found is None:
-                self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
-                continue
-            spot, text = found
-            change = grow(spot, text, context)
-            if change is not None:
-                changes.append(change)
+                self._frame(make_frame(name, payloads[at], self._parser.last_event_id), changes)
+                at += 1
             else:
-                changes += self.reducer.apply(spot.delta(text), context)
+                spot, texts = found
+                self.reducer.grow(spot, texts, self._context, changes)
+                at += len(texts)
+        self._parser.expect(name)
 
     def _frame(self, frame: Frame, changes: list[Change]) -> None:
         for event in self._dialect.decode(frame):

@@ -278,40 +278,43 @@ class Reducer:
                 context.seq, places.last, places.object_id = seq, place, body.id
         return None
 
-    def grow(self, spot: Spot, text: str, context: StreamContext) -> Change | None:
-        """Merge one text fragment of a translated stream, as `apply` would merge `spot.delta(text)`.
+    def grow(self, spot: Spot, texts: list[str], context: StreamContext, out: list[Change]) -> None:
+        """Merge text fragments of a translated stream, in a row for one spot; the changes go to `out`.
 
-        Returns None, and changes nothing, when the general rules must see it.
+        They are what `apply` would make of `spot.delta(text)` for one text after the other.
         """
-        if context.done or not text:
-            return None
-        place = spot.place
-        if place is None:
-            place = self._find(spot, context)
-            if place is None:
-                return None
-        record = place.record
-        buffer = place.buffer() if place.touched == record.touched else place.text(context.owner)
-        size = record.size + len(text)
-        if buffer is None or size > self._max_size:
-            spot.place = None
-            return None
-        revision = record.revision + 1
-        buffer.append(text, revision)
-        record.revision, record.size = revision, size
-        seq = context.seq = context.seq + 1
-        return Change(
-            context.origin, seq, spot.event, record.body, revision, None, encode_text(text), NO_NOTE, place.around
-        )
+        place = None if context.done else self._place(spot, context)
+        size = sum(map(len, texts))
+        if place is None or "" in texts or place.record.size + size > self._max_size:
+            if len(texts) == 1:
+                out += self.apply(spot.delta(texts[0]), context)
+                return
+            for text in texts:
+                self.grow(spot, [text], context, out)
+            return
+        record, buffer = place.record, place.buffer()
+        assert buffer is not None  # of a place that was just looked at
+        origin, event, body, around = context.origin, spot.event, record.body, spot.around
+        seq, revision, count = context.seq + 1, record.revision + 1, len(texts)
+        numbered = zip(range(seq, seq + count), range(revision, revision + count), map(encode_text, texts), strict=True)
+        out += [Change(origin, at, event, body, rev, None, text, NO_NOTE, around) for at, rev, text in numbered]
+        buffer.parts += texts
+        context.seq += count
+        record.revision += count
+        record.size += size
+        buffer.grew(revision, record.revision)
 
-    def _find(self, spot: Spot, context: StreamContext) -> Place | None:
+    def _place(self, spot: Spot, context: StreamContext) -> Place | None:
         """Where a spot is in the states, if there is a text that grows."""
+        place = spot.place
+        if place is not None and place.text(context.owner) is not None:
+            return place
+        spot.place = None
         record = (self._steps if spot.event is STEP_DELTA else self._messages).get(spot.id)
         buffer = None if record is None else growing_text(record, context.owner, spot.index, spot.path)
-        if record is None or buffer is None:
-            return None
-        place = spot.place = Place(record, buffer, spot.index, spot.path, spot.around)
-        return place
+        if record is not None and buffer is not None:
+            spot.place = Place(record, buffer, spot.index, spot.path, spot.around)
+        return spot.place
 
     def _learn(self, places: Places, decode: FragmentDecoder, payload: bytes, context: StreamContext) -> Place | None:
         """The place a fragment belongs to, if it is a known one; how its payloads look is learned."""

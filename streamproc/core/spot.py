@@ -5,7 +5,8 @@ alone, and the reducer appends it without looking at more (see `Reducer.grow`). 
 event, which is what the general rules see; the two give the same changes.
 """
 
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import msgspec
 
@@ -16,7 +17,7 @@ from streamproc.core.place import Around
 if TYPE_CHECKING:
     from streamproc.core.place import Place
 
-__all__ = ["Spot"]
+__all__ = ["Spot", "TextReader"]
 
 _TEXT: Final[TextPath] = ("text", "text", "value")
 
@@ -55,6 +56,13 @@ class Spot:
         """The canonical event that appends `text`."""
         raw = self.around.before + msgspec.json.encode(text) + self.around.after
         return Event(self.event, msgspec.json.decode(raw), raw)
+
+
+TextReader: TypeAlias = Callable[[Sequence[bytes], int], tuple[Spot, list[str]] | None]
+"""Reads payloads from a position on, for as long as they are fragments of one text.
+
+It returns which text that is, and the fragments, one a payload. None when the payload at that position is anything
+else, which leaves the dialect as it was; then `decode` gets it."""
 
 
 def _around(event: str, id: str, index: int, path: TextPath) -> Around:

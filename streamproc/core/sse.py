@@ -253,7 +253,7 @@ class SSEParser:
         strings.) A line feed anywhere else gives away a block that is not regular.
         """
         opening, closing = self._opening, self._closing
-        if self._end and body.startswith(opening) and body.endswith(closing):
+        if body.startswith(opening) and body.endswith(closing):
             pieces = body[len(opening) : -len(closing)].split(closing + opening)
             if len(opening) + len(closing) <= len(body) and not _any_lf(pieces):
                 return [(self._name, pieces, self._end)]

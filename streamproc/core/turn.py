@@ -64,6 +64,7 @@ class Turn:
         self._event = event
         self._hydrating = hydrating
         self._is_patched = False  # the event's payload was made here, and must say what the object is
+        self._before: dict[str, Any] | None = None  # what the object was before that, if it was looked at
         self._id = ""  # of the object concerned, for anomalies
         self._changes: list[Change] = []
 
@@ -163,10 +164,12 @@ class Turn:
             self._answer(patch)
             return
         record = self._table.touch(kind, patch.id)
-        if record is None:
-            state = {"id": patch.id, "object": _OBJECTS[kind]}
+        restarts = record is not None and not record.closed and record.compare(self._context.owner) > 0
+        if record is None or (restarts and patch.defaults):
+            state = {"id": patch.id, "object": _OBJECTS[kind], **patch.defaults}
         else:
-            state = record.body.data(record.revision)
+            self._before = record.body.data(record.revision)
+            state = self._before if record.closed else {**patch.defaults, **self._before}
             if "status" not in patch.members:  # named after the status that it has
                 name = snapshot_name(_OBJECTS[kind], record.status)
         self._take_patched(kind, name, patched(state, patch.members))
@@ -248,7 +251,10 @@ class Turn:
         if body.run_id != old.run_id and (record.provisional or is_empty(old.run_id)):
             self._limited(self._table.move(record, old.run_id))
         record.provisional = False
-        return ends or record.note != NO_NOTE or old.data(record.revision) != body.data(record.revision)
+        if ends or record.note != NO_NOTE:
+            return True
+        before = old.data(record.revision) if self._before is None else self._before
+        return before != (data if body.tree is None else body.data(record.revision))
 
     def _kept(self, record: Record, data: dict[str, Any], *, ends: bool) -> Node | None:
         """The accumulated details, as the tree of the next body, when the snapshot must not replace them."""
@@ -267,7 +273,7 @@ class Turn:
             if lost := diverging(current, incoming):
                 self._report("divergence", f"{lost[0]} characters accumulated, {lost[1]} in the snapshot")
             return None
-        elif covers(incoming, current):
+        elif self._is_patched or covers(incoming, current):  # a patch says on purpose what it says
             return None
         else:
             self._report("kept_partial", f"a snapshot with less {key} than was accumulated")

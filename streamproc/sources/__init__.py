@@ -10,14 +10,17 @@ if TYPE_CHECKING:
     from streamproc.sources.file import FileSource
     from streamproc.sources.http import HttpSource
     from streamproc.sources.iterable import IterableSource
+    from streamproc.sources.responses import ResponsesResume, ResponsesResync
 
-__all__ = ["AssistantsResync", "FileSource", "HttpSource", "IterableSource"]
+__all__ = ["AssistantsResync", "FileSource", "HttpSource", "IterableSource", "ResponsesResume", "ResponsesResync"]
 
 _LAZY = {
     "AssistantsResync": "streamproc.sources.assistants_resync",
     "FileSource": "streamproc.sources.file",
     "HttpSource": "streamproc.sources.http",
     "IterableSource": "streamproc.sources.iterable",
+    "ResponsesResume": "streamproc.sources.responses",
+    "ResponsesResync": "streamproc.sources.responses",
 }
 
 

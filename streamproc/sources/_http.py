@@ -12,6 +12,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 import aiohttp
 import anyio
@@ -27,6 +28,7 @@ __all__ = [
     "checked_url",
     "mime_of",
     "new_session",
+    "path_segment",
     "refusal",
     "retry_after_s",
     "session_of",
@@ -40,6 +42,8 @@ _FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)  # `Timeou
 _RETRIED: Final = frozenset({408, 409, 429})
 _MAX_RETRY_AFTER_S: Final = 3600.0  # whoever retries has a cap of its own; beyond this it is no wait but a mistake
 _MIME: Final = re.compile(r"[\w!#$&^.+-]{1,80}/[\w!#$&^.+-]{1,80}", re.ASCII)
+# Many servers decode a path before they take it apart, so a quoted slash may be a slash to them.
+_NO_SEGMENT: Final = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]|\A\.{0,2}\Z")
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _CLOSE_TIMEOUT_S: Final = 5.0
 
@@ -86,6 +90,17 @@ def split_credentials(url: URL) -> tuple[URL, dict[str, str]]:
     if url.user is None and url.password is None:
         return url, {}
     return url.with_user(None), {"Authorization": aiohttp.encode_basic_auth(url.user or "", url.password or "")}
+
+
+def path_segment(id: str, host: str) -> str:
+    """An id, whoever chose it, as one segment of a path.
+
+    Raises:
+        SourceError: it could lead to another path.
+    """
+    if _NO_SEGMENT.search(id):
+        raise SourceError(f"{host}: an id of {len(id)} characters came that cannot be a segment of a path")
+    return quote(id, safe="")
 
 
 def where(url: URL) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from streamproc.core.body import Kind
 from streamproc.core.change import Change, Note
+from streamproc.core.patch import APPROVAL, AWAITING, OUTPUT
 from streamproc.core.stored import StoredObject
 from streamproc.errors import StoreError
 from streamproc.protocols import JournalBatch
@@ -27,6 +28,7 @@ _STORED: Final = """o.id, {run_id}, o.thread_id, o.state, o.revision, o.stream, 
 _MANY: Final = 500  # parameters in one statement
 _RUNS_MAX: Final = 10_000  # that are restored; as many as a reducer keeps open
 _LOOSE_MAX: Final = 10_000  # objects of no known run
+_WAITING_MAX: Final = 1_000  # steps of runs that have ended; a reducer keeps as many such runs
 
 
 def read_journal(connection: sqlite3.Connection, after: int, *, count_max: int, size_max: int) -> JournalBatch:
@@ -86,7 +88,8 @@ def states_of(connection: sqlite3.Connection, keys: Collection[Key]) -> dict[Key
 
 
 def open_objects(connection: sqlite3.Connection) -> list[StoredObject]:
-    """The runs that have not ended, with all their steps and messages, and what is open and of no known run.
+    """The runs that have not ended, with all their steps and messages; what is open and of no known run; and of runs
+    that have ended the steps that wait for outputs of tool calls, each with its run.
 
     The newest ones of them, as many as a reducer would keep.
     """
@@ -104,6 +107,11 @@ def open_objects(connection: sqlite3.Connection) -> list[StoredObject]:
             loose = f"""{table} AS o LEFT JOIN runs ON runs.id = o.run_id WHERE o.ended = 0 AND runs.id IS NULL
                 ORDER BY o.position DESC LIMIT ?"""
             found += _stored(connection, kind, loose, [_LOOSE_MAX])
+    waiting = f"""SELECT o.{{}} FROM steps AS o JOIN runs ON runs.id = o.run_id WHERE o.ended = 0 AND runs.ended = 1
+        AND o.state ->> '$.metadata.{AWAITING}' IN ('{OUTPUT}', '{APPROVAL}')
+        ORDER BY o.position DESC LIMIT {_WAITING_MAX}"""
+    for kind, table, column in (("run", "runs", "run_id"), ("step", "steps", "id")):
+        found += _stored(connection, kind, f"{table} AS o WHERE o.id IN ({waiting.format(column)})", [])
     return [stored for _, stored in sorted(found, key=lambda one: one[0])]
 
 

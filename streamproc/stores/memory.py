@@ -6,14 +6,14 @@ It outlives its pipeline, not its process: enter the same store again, and every
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import anyio
 import anyio.lowlevel
-import msgspec
 from msgspec import Struct
 
 from streamproc.core.change import Change
+from streamproc.core.patch import awaited_calls
 from streamproc.core.stored import StoredObject, shape_of
 from streamproc.errors import StoreError
 from streamproc.protocols import DeadLetter, JournalBatch
@@ -134,11 +134,15 @@ class MemoryStore:
     async def open_objects(self) -> tuple[Sequence[StoredObject], Sequence[Change]]:
         """Return what a reducer goes on from; see `Store`."""
         self._check_open()
-        return [
-            _stored(kept)
-            for kept in self._objects.values()
-            if (kept.change.run_id not in self._ended if kept.change.run_id else not kept.change.note.ended)
-        ], ()
+        open_ones, waiting = [], []
+        for kept in self._objects.values():
+            if kept.change.run_id not in self._ended if kept.change.run_id else not kept.change.note.ended:
+                open_ones.append(kept)
+            elif kept.change.kind == "step" and not kept.change.note.ended and awaited_calls(_members(kept.change)):
+                waiting.append(kept)
+        runs = {kept.change.run_id for kept in waiting}
+        ended = [kept for kept in self._objects.values() if kept.change.kind == "run" and kept.change.id in runs]
+        return [_stored(kept) for kept in (*open_ones, *ended, *waiting)], ()
 
     def statistics(self) -> Mapping[str, int]:
         """How many changes and dead letters are kept."""
@@ -167,7 +171,7 @@ class MemoryStore:
         key = change.kind, change.id
         kept = self._objects.get(key)
         if is_snapshot(change) or kept is None or kept.change.note.ended:
-            status = status_of(change, msgspec.json.decode(change.body.wire(change.revision)))
+            status = status_of(change, _members(change))
         else:
             status = None
         if kept is None:
@@ -198,6 +202,11 @@ def _is_newer(change: Change, kept: Change) -> bool:
     if change.stream == kept.stream:
         return (change.epoch, change.revision) > (kept.epoch, kept.revision)
     return change.revision > kept.revision or (change.note.ended and not kept.note.ended)
+
+
+def _members(change: Change) -> dict[str, Any]:
+    """The object as plain JSON data."""
+    return change.body.data(change.revision)
 
 
 def _stored(kept: _Kept) -> StoredObject:

@@ -36,11 +36,13 @@ from tests.examples.live import (
     openai_response,
     openai_sync,
     reading_a_step,
+    resume_responses,
     resync,
     tee_proxy,
     tool_loop,
 )
 from tests.streams import call, creation, done, message, run, sse, step, step_delta, text, wire, words
+from tests.toy_responses import PIECES, Toy, frames
 
 LIVE: Final = Path(__file__).parent / "live"
 DOCUMENT: Final = ROOT / "docs" / "live.md"
@@ -273,7 +275,7 @@ async def test_a_client_of_the_tee_that_leaves_ends_the_stream() -> None:
     head = STREAM[:500]
     comments: list[Action] = [Send(b": still there\n\n"), Wait(0.02)]
     async with (
-        serving(Response([Send(head), *comments * 500])) as server,
+        serving(Response([Send(head), *comments * 5000])) as server,
         aiohttp.ClientSession() as session,
         Pipeline(hooks=hooks) as pipeline,
         listening(tee_proxy.proxy(pipeline, session, f"{server.url}{RUNS}")) as url,
@@ -281,7 +283,7 @@ async def test_a_client_of_the_tee_that_leaves_ends_the_stream() -> None:
         async with session.post(f"{url}/runs") as answer:
             assert await answer.content.readexactly(len(head)) == head
             answer.close()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):  # the comments take longer
             await hooks.seen.wait()
 
 
@@ -308,6 +310,22 @@ async def test_what_a_broken_connection_missed_is_asked_for() -> None:
 
     assert (result.truncated, result.error) == (False, None)
     assert [request.method for request in server.requests] == ["POST", "GET", "GET", "GET"]
+
+
+@pytest.mark.asyncio
+async def test_background_response_goes_on_where_it_broke_off() -> None:
+    """Its POST is sent once, and the rest comes by a GET."""
+    events = frames()
+    async with serving(Response(cut_at(b"".join(events), 500)), path="/responses") as server:
+        server.script("/responses/resp_1", [Response(b"".join(events))], method="GET")
+        async with Pipeline(dialect=Toy) as pipeline:
+            result = await resume_responses.follow(pipeline, server.url, HEADERS, {"model": "m", "input": "?"})
+            said = wire(pipeline.messages["msg_1"])["content"]
+
+    assert (result.truncated, result.error, result.connections) == (False, None, 2)
+    assert [entry["text"]["value"] for entry in said] == ["".join(PIECES)]
+    assert sent(server.requests[0]) == {"model": "m", "input": "?", "background": True, "stream": True}
+    assert [request.method for request in server.requests] == ["POST", "GET"]
 
 
 @pytest.mark.asyncio

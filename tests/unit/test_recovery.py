@@ -103,6 +103,32 @@ def test_result_that_is_refused_is_not_asked_for_again() -> None:
     assert [way(after(it, error)) for error in (REFUSED, GONE, None, REFUSED)] == [("resync", None)] * 3 + [None]
 
 
+def test_stream_that_was_given_up_is_not_tried_again() -> None:
+    """Its states are those of another epoch once a result was asked for, whether it came or not."""
+    it = recovery(AskingSource(resumable=True, repeatable=True))
+
+    assert [way(after(it, error, cursor="7")) for error in (GONE, REFUSED, GONE, None)] == [
+        ("resume", "7"),
+        *[("resync", None)] * 3,
+    ]
+
+
+def test_resumed_stream_that_ends_without_news_is_asked_about() -> None:
+    """There is nothing more to be had on that way; a connection that was lost says no such thing."""
+    it = recovery(AskingSource(resumable=True, repeatable=False))
+    seen = [way(after(it, error, cursor=cursor)) for error, cursor in ((None, "7"), (GONE, "7"), (None, "8"))]
+
+    assert seen == [("resume", "7"), ("resume", "7"), ("resume", "8")]
+    assert way(after(it, None, cursor="8")) == ("resync", None)
+
+
+def test_resumed_stream_that_ends_without_news_and_cannot_be_asked_about() -> None:
+    """Then it is resumed as often as the budget allows."""
+    it = recovery(ScriptedSource(resumable=True, repeatable=True), Retry(max_attempts=3))
+
+    assert [way(after(it, None, cursor="7")) for _ in range(3)] == [("resume", "7"), ("resume", "7"), None]
+
+
 def test_abilities_are_looked_at_each_time() -> None:
     """A source may lose one, as by 204, or have it for a while, as by 429."""
     source = ScriptedSource(resumable=False, repeatable=True)

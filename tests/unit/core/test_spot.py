@@ -2,6 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import msgspec
 import pytest
@@ -56,9 +60,16 @@ class Table:
         for made in (run("created"), step("created", "step_1", call), message("created", "msg_1", block)):
             self.reducer.apply(made, self.context)
 
-    def fast(self, spot: Spot, text: str) -> list[Change]:
-        change = self.reducer.grow(spot, text, self.context)
-        return self.general(spot, text) if change is None else [change]
+    def fast(self, *fragments: tuple[Spot, str]) -> list[Change]:
+        """As a processor has them merged: in rows for one spot."""
+        changes: list[Change] = []
+        for spot, row in groupby(fragments, key=itemgetter(0)):
+            self.reducer.grow(spot, [text for _, text in row], self.context, changes)
+        return changes
+
+    def is_known(self, spot: Spot) -> bool:
+        """Whether fragments for it need no event."""
+        return self.reducer._place(spot, self.context) is not None
 
     def general(self, spot: Spot, text: str) -> list[Change]:
         return self.reducer.apply(spot.delta(text), self.context)
@@ -68,80 +79,79 @@ def the_spots() -> tuple[Spot, Spot]:
     return Spot.message_text("msg_1", 0), Spot.tool_text("step_1", 0, FUNCTION)
 
 
-def test_same_changes_by_either_way() -> None:
+def told(changes: list[Change]) -> list[Any]:
+    return [(encode_change(change), change.raw, change.delta) for change in changes]
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_same_changes_by_either_way(size: int) -> None:
     """Payloads, revisions and states, with the texts of two objects in turn and snapshots between them."""
     fast, general = Table(), Table()
     one, two = the_spots()
-    taken = 0
-    for text in TEXTS * 3:
-        for spot in (one, two):
-            taken += fast.reducer._find(spot, fast.context) is not None
-            expected = [(encode_change(change), change.raw, change.delta) for change in general.general(spot, text)]
-            assert [(encode_change(change), change.raw, change.delta) for change in fast.fast(spot, text)] == expected
-        update = Event("thread.run.step.in_progress", Patch(id="step_1", members={"metadata": {"n": text}}))
+    fragments = [(spot, text) for text in TEXTS * 3 for spot in (one, one, two)]
+    for start in range(0, len(fragments), size):
+        some = fragments[start : start + size]
+        assert told(fast.fast(*some)) == told([change for made in some for change in general.general(*made)])
+        update = Event("thread.run.step.in_progress", Patch(id="step_1", members={"metadata": {"n": str(start)}}))
         for table in (fast, general):
             table.reducer.apply(update, table.context)
 
-    assert taken > len(TEXTS)
+    assert fast.is_known(one)
     assert fast.reducer.steps == general.reducer.steps
     assert fast.reducer.messages == general.reducer.messages
 
 
 def test_known_spot_is_taken_at_once() -> None:
-    """After its first fragment a spot needs no look at the object."""
+    """After its first fragment a spot needs no event; its changes have only their text."""
     table = Table()
     spot, _ = the_spots()
-    table.general(spot, "a")
+    first, second, third = table.fast((spot, "a"), (spot, "b"), (spot, "c"))
 
-    assert table.reducer.grow(spot, "b", table.context) is not None
-    place = spot.place
-    assert place is not None
-    assert table.reducer.grow(spot, "c", table.context) is not None
-    assert spot.place is place
+    assert first.around is None
+    assert [second.piece, third.piece] == [b'"b"', b'"c"']
+    assert second.around is third.around is spot.around
 
 
 def test_unknown_object_is_left_to_the_rules() -> None:
-    """Nothing is changed."""
+    """They make one for it, and say so."""
     table = Table()
+    spot = Spot.message_text("msg_2", 0)
 
-    assert table.reducer.grow(Spot.message_text("msg_2", 0), "a", table.context) is None
-    assert table.context.seq == 3
+    assert not table.is_known(spot)
+    assert [change.kind for change in table.fast((spot, "a"))] == ["anomaly", "message"]
 
 
 def test_ended_object_is_left_to_the_rules() -> None:
     """They say that it is late; also when the spot was known before."""
     table = Table()
     spot, _ = the_spots()
-    table.general(spot, "a")
-    table.fast(spot, "b")
-    table.reducer.apply(
-        Event("thread.message.completed", Patch(id="msg_1", members={"status": "completed"})), table.context
-    )
+    table.fast((spot, "a"), (spot, "b"))
+    ended = Event("thread.message.completed", Patch(id="msg_1", members={"status": "completed"}))
+    table.reducer.apply(ended, table.context)
 
-    assert table.reducer.grow(spot, "c", table.context) is None
-    assert spot.place is None
-    assert table.fast(spot, "c")[0].kind == "anomaly"
+    assert not table.is_known(spot)
+    assert [change.kind for change in table.fast((spot, "c"))] == ["anomaly"]
 
 
 def test_after_the_end_of_the_stream() -> None:
-    """They say that it was reopened."""
+    """They say that it was reopened, and the next one is taken at once."""
     table = Table()
     spot, _ = the_spots()
-    table.general(spot, "a")
+    table.fast((spot, "a"))
     table.reducer.apply(Event(DONE), table.context)
 
-    assert table.reducer.grow(spot, "c", table.context) is None
-    assert table.general(spot, "c")[0].kind == "anomaly"
+    assert [change.kind for change in table.fast((spot, "b"), (spot, "c"))] == ["anomaly", "message", "message"]
+    assert table.reducer.messages["msg_1"].text == "abc"
 
 
 def test_more_than_an_object_may_hold() -> None:
-    """They refuse it and count it."""
+    """They refuse it and count it; what still has room is taken."""
     table = Table(Limits(max_object_bytes=40))
     spot, _ = the_spots()
-    table.general(spot, "a" * 10)
+    changes = table.fast((spot, "a" * 10), (spot, "b" * 10), (spot, "c" * 100), (spot, "d"))
 
-    assert table.reducer.grow(spot, "b" * 100, table.context) is None
-    assert [change.kind for change in table.fast(spot, "b" * 100)] == ["anomaly"]
+    assert [change.kind for change in changes] == ["message", "message", "anomaly", "message"]
+    assert table.reducer.messages["msg_1"].text == "a" * 10 + "b" * 10 + "d"
 
 
 # --- in a processor ---------------------------------------------------------------------------------------------------
@@ -168,19 +178,17 @@ class Words:
     def texts(self) -> Mapping[str | None, object]:
         return {None: self._read, "word": self._read}
 
-    def _read(self, payload: bytes) -> tuple[Spot, str] | None:
-        if not self._has_begun:
-            return None
-        try:
-            text = _decode(payload).t
-        except msgspec.MsgspecError:
-            return None
-        self.read += 1
-        return self._spot, text
+    def _read(self, payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
+        texts: list[str] = []
+        if self._has_begun:
+            with suppress(msgspec.MsgspecError):
+                texts += (_decode(payload).t for payload in payloads[at:])
+        self.read += len(texts)
+        return (self._spot, texts) if texts else None
 
     def decode(self, frame: Frame) -> Sequence[Event]:
-        if found := self._read(frame.data):
-            return [found[0].delta(found[1])]
+        if found := self._read([frame.data], 0):
+            return [found[0].delta(found[1][0])]
         return [*self._slowly(frame)]
 
     def _slowly(self, frame: Frame) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from streamproc import Message, Run, RunStep
 from streamproc.errors import ConfigError, SourceError, SourceUnavailable
 from streamproc.sources.assistants_resync import AssistantsResync
 from streamproc.testing.server import Reset, Response, ScriptedServer, cut_at, json_response, stall_at
+from tests.loopback import in_loopback_time
 from tests.streams import message, run, step, wire
 
 RUN = run("completed", unknown={"a": [1]}).data
@@ -172,7 +173,7 @@ async def test_session_of_the_caller_stays_open() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("id", ["a/b", "../x", "a?b=c", "a b", "ü", "%2e"])
+@pytest.mark.parametrize("id", ["a?b=c", "a#b", "a b", "ü", "%2e", "%2F..%2Fx", "...", "résp:1"])
 async def test_id_is_one_segment_of_the_path(id: str) -> None:
     """Whatever a stream calls its run, no other address is asked."""
     async with ScriptedServer() as server:
@@ -186,9 +187,15 @@ async def test_id_is_one_segment_of_the_path(id: str) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("run_id", "thread_id"), [("run_1", None), ("run_1", ""), ("..", "thread_1"), (".", "t")])
+@pytest.mark.parametrize(
+    ("run_id", "thread_id"),
+    [
+        *(("run_1", None), ("run_1", ""), ("..", "thread_1"), (".", "t")),
+        *((id, "thread_1") for id in ("a/b", "../x", "..\\x", "a\r\nb", "a\0", "\x7f", "\ud83e", "..\n")),
+    ],
+)
 async def test_id_that_names_nothing(run_id: str, thread_id: str | None) -> None:
-    """Nothing is asked."""
+    """Nothing is asked; many servers decode a path before they take it apart, so that a quoted slash is one."""
     async with ScriptedServer() as server:
         with pytest.raises(SourceError):
             await resync_of(server).resync(run_id, thread_id)
@@ -196,7 +203,6 @@ async def test_id_that_names_nothing(run_id: str, thread_id: str | None) -> None
     assert server.requests == []
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -218,6 +224,7 @@ async def test_id_that_names_nothing(run_id: str, thread_id: str | None) -> None
         (json_response(b" " * 300_000 + b"{}"), SourceError),
     ],
 )
+@in_loopback_time
 async def test_answer_that_is_no_result(answer: Response, error: type[SourceError]) -> None:
     """Failures are as with any stream; the error shows no content."""
     async with ScriptedServer() as server:
@@ -244,7 +251,7 @@ async def test_list_longer_than_allowed() -> None:
     assert len([request for request in server.requests if request.path.endswith("/steps")]) == 2
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_cancelling_leaves_nothing() -> None:
     """While it waits, and while a request is on its way."""
     async with ScriptedServer() as server:

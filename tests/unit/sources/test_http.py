@@ -1,9 +1,10 @@
 """`HttpSource` against real sockets: what is sent, what an answer means, and what is left when it is over."""
 
 import json
+import re
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from streamproc.protocols import ReopeningSource, ResyncingSource, Source
 from streamproc.sources._http import new_session
 from streamproc.sources.assistants_resync import AssistantsResync
 from streamproc.sources.http import HttpSource
+from streamproc.sources.responses import ResponsesResume
 from streamproc.testing.server import (
     Cut,
     Request,
@@ -27,11 +29,13 @@ from streamproc.testing.server import (
     Stall,
     Wait,
     cut_at,
+    json_response,
     reset_at,
     slices,
     stall_at,
 )
 from streamproc.testing.sources import check_source
+from tests.loopback import in_loopback_time
 from tests.streams import arguments, done, run, sse, step
 
 STREAM = sse(run("created"), step("created"), arguments('{"a"'), arguments(":1}"), step("completed"), done())
@@ -197,7 +201,7 @@ async def test_bytes_are_handed_on_as_they_come() -> None:
         assert await anext(chunks) == b"one"
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_comments_are_a_sign_of_life() -> None:
     """A stream of heartbeats alone lasts longer than the idle time-out."""
     beats = [action for _ in range(10) for action in (Send(b":\n"), Wait(0.02))]
@@ -205,7 +209,7 @@ async def test_comments_are_a_sign_of_life() -> None:
         assert await read(HttpSource(server.url, idle_timeout_s=0.15)) == b":\n" * 10
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_silent_peer_is_given_up() -> None:
     """What came is handed over first."""
     async with answering(Response(stall_at(STREAM, 100))) as server:
@@ -216,7 +220,7 @@ async def test_silent_peer_is_given_up() -> None:
                 await anext(chunks)
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_silence_while_nobody_reads_does_not_count() -> None:
     """The idle time-out is for the server; a reader may take as long as it likes over a chunk."""
     async with answering(Response([Send(b"one"), Wait(0.15), Send(b"two")])) as server:
@@ -227,7 +231,7 @@ async def test_silence_while_nobody_reads_does_not_count() -> None:
             assert await anext(chunks) == b"two"
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_peer_that_accepts_and_never_answers() -> None:
     """The wait for an answer is bounded too."""
     async with answering(Response([Stall()], status=None)) as server:
@@ -363,7 +367,7 @@ async def test_mime_type_of_something_else(kind: str | None, shown: str) -> None
             await read(HttpSource(server.url))
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_prefix_of_an_answer_that_never_ends_or_breaks() -> None:
     """Its size is worth a moment, not more; and it does not hide the answer."""
     async with answering(Response(cut_at(b"x", 1), 400), Response(stall_at(b"xy", 2), 400)) as server:
@@ -393,19 +397,21 @@ async def test_identity_encoding_is_none(encoding: str) -> None:
 # --- connections that fail --------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """Bound, so that nobody else has it, and not listening."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.mark.asyncio
 async def test_refused_connection() -> None:
     """The host is named, the query is not."""
-    port = free_port()
-    with pytest.raises(SourceUnavailable, match=rf"^127\.0\.0\.1:{port}: ClientConnectorError \(.+\)$") as caught:
+    with deaf_port() as port, pytest.raises(SourceUnavailable) as caught:
         await read(HttpSource(f"http://127.0.0.1:{port}/?key=secret"))
 
+    assert re.fullmatch(rf"127\.0\.0\.1:{port}: ClientConnectorError \(.+\)", str(caught.value))
     assert "secret" not in str(caught.value)
 
 
@@ -499,9 +505,10 @@ async def test_post_is_never_sent_twice(first: Response) -> None:
 @pytest.mark.asyncio
 async def test_post_that_surely_started_nothing_is_repeatable_once_more() -> None:
     """There was no connection, or the server said 429: then a run cannot have begun."""
-    source = HttpSource(f"http://127.0.0.1:{free_port()}", method="POST")
-    with pytest.raises(SourceUnavailable):
-        await read(source)
+    with deaf_port() as port:
+        source = HttpSource(f"http://127.0.0.1:{port}", method="POST")
+        with pytest.raises(SourceUnavailable):
+            await read(source)
     assert source.repeatable
     assert not source.resumable
 
@@ -534,6 +541,200 @@ def test_resync_is_there_only_when_it_was_given() -> None:
     source = HttpSource("http://host", resync=resync)
     assert isinstance(source, ResyncingSource)
     assert source.resync == resync.resync
+
+
+# --- resuming at another address --------------------------------------------------------------------------------------
+
+
+def posting(server: ScriptedServer, **given: Any) -> HttpSource:
+    """A POST whose stream can be resumed."""
+    return HttpSource(f"{server.url}/responses", method="POST", resume=ResponsesResume(), **given)
+
+
+@pytest.mark.asyncio
+async def test_post_goes_on_with_a_get() -> None:
+    """Without a body and what describes one, without Last-Event-ID; with all other headers of the caller."""
+    async with answering(Response(cut_at(STREAM, 100)), Response(STREAM[100:])) as server:
+        headers = {"api-key": "k", "content-type": "application/json", "Content-Encoding": "gzip"}
+        url = server.url.replace("http://", "http://user:secret@")
+        source = HttpSource(
+            f"{url}/responses", method="POST", body=b"{}", headers=headers, resume=ResponsesResume(), name="s"
+        )
+        assert isinstance(source, ReopeningSource)
+        assert (source.resumable, source.repeatable) == (True, False)
+        with pytest.raises(SourceUnavailable):
+            await read(source)
+        assert await read(source, "resp_1/7") == STREAM[100:]
+
+    post, get = server.requests
+    assert (post.method, post.path, post.body, post.headers["content-encoding"]) == (
+        "POST",
+        "/responses",
+        b"{}",
+        "gzip",
+    )
+    assert (get.method, get.path, get.body) == ("GET", "/responses/resp_1", b"")
+    assert get.query == {"stream": "true", "starting_after": "7"}
+    for request in (post, get):
+        assert request.headers["api-key"] == "k"
+        assert request.headers["authorization"] == "Basic dXNlcjpzZWNyZXQ="
+        assert request.headers["accept"] == "text/event-stream"
+    unwanted = ("content-type", "content-encoding", "content-length", "transfer-encoding", "last-event-id")
+    assert [name for name in unwanted if name in get.headers] == []
+
+
+@pytest.mark.asyncio
+async def test_resuming_sends_json_without_its_type() -> None:
+    """The Content-Type that the source added for the body of the POST stays with it."""
+    async with answering(Response(STREAM)) as server:
+        source = posting(server, json={"stream": True})
+        await read(source)
+        await read(source, "resp_1/0")
+
+    assert [request.headers.get("content-type") for request in server.requests] == ["application/json", None]
+
+
+@pytest.mark.asyncio
+async def test_resuming_uses_the_session_of_the_caller() -> None:
+    """With its default headers."""
+    async with answering(Response(STREAM)) as server, aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
+        source = posting(server, session=session)
+        await read(source)
+        await read(source, "resp_1/0")
+
+    assert [request.headers["x-mine"] for request in server.requests] == ["1", "1"]
+
+
+@pytest.mark.asyncio
+async def test_stream_that_somebody_else_began() -> None:
+    """The first request may be a resume, as after a restart of the program; then nothing is begun."""
+    async with answering(Response(STREAM)) as server:
+        source = posting(server)
+        assert await read(source, "resp_1/7") == STREAM
+        with pytest.raises(SourceError, match="this POST must not be sent again"):
+            await read(source)
+
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+@pytest.mark.asyncio
+async def test_post_is_not_sent_again_because_it_can_be_resumed() -> None:
+    """Neither without a cursor nor with an empty one."""
+    async with answering(Response(cut_at(STREAM, 9)), Response(STREAM)) as server:
+        source = posting(server)
+        with pytest.raises(SourceUnavailable):
+            await read(source)
+        for cursor in (None, ""):
+            with pytest.raises(SourceError, match="this POST must not be sent again"):
+                await read(source, cursor)
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.asyncio
+async def test_resume_that_surely_started_nothing_does_not_make_the_post_repeatable() -> None:
+    """It was the POST that started something: a 429 or a lost host says so of the resume alone."""
+    async with answering(Response(cut_at(STREAM, 9)), Response(b"", 429)) as server:
+        source = posting(server)
+        for cursor in (None, "resp_1/0"):
+            with pytest.raises(SourceUnavailable):
+                await read(source, cursor)
+        assert (source.resumable, source.repeatable) == (True, False)
+
+    with pytest.raises(SourceUnavailable, match="ClientConnectorError"):
+        await read(source, "resp_1/0")
+    assert (source.resumable, source.repeatable) == (True, False)
+
+
+@pytest.mark.asyncio
+async def test_get_with_an_address_to_resume_at() -> None:
+    """It is repeated as it is, and resumed there."""
+    async with answering(Response(STREAM)) as server:
+        source = HttpSource(
+            f"{server.url}/responses/resp_1?stream=true", resume=ResponsesResume(f"{server.url}/responses")
+        )
+        assert (source.resumable, source.repeatable) == (True, True)
+        for cursor in (None, "resp_1/2", None):
+            await read(source, cursor)
+
+    assert {request.path for request in server.requests} == {"/responses/resp_1"}
+    assert [request.query.get("starting_after") for request in server.requests] == [None, "2", None]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (json_response({}, 400), SourceError),
+        (json_response({}, 404), SourceError),
+        (json_response({}), SourceError),
+        (Response(b"", 429), SourceUnavailable),
+        (Response(b"", 503), SourceUnavailable),
+    ],
+)
+async def test_resume_that_is_refused(answer: Response, error: type[SourceError]) -> None:
+    """For good when the response is no longer kept, or the server answers with its state; else for now."""
+    async with answering(Response(STREAM), answer) as server:
+        source = posting(server)
+        await read(source)
+        with pytest.raises(SourceError) as caught:
+            await read(source, "resp_1/0")
+
+    assert type(caught.value) is error
+
+
+@pytest.mark.asyncio
+async def test_204_to_a_resume_ends_the_stream_for_good() -> None:
+    """As to any request."""
+    async with answering(Response(STREAM), Response(b"", 204, content_type=None, framing="close")) as server:
+        source = posting(server)
+        await read(source)
+        assert await read(source, "resp_1/0") == b""
+        assert (source.resumable, source.repeatable) == (False, False)
+        with pytest.raises(SourceError, match="must not be sent again"):
+            await read(source, "resp_1/0")
+
+    assert len(server.requests) == 2
+
+
+@pytest.mark.asyncio
+async def test_redirect_of_a_resume() -> None:
+    """It is followed like that of any GET: credentials stay with the origin that they are for."""
+    async with answering(Response(STREAM)) as other, ScriptedServer() as server:
+        server.script("/responses", [Response(STREAM)], method="POST")
+        server.script("/responses/resp_1", [Response(b"", 307, {"Location": "/moved"})])
+        server.script("/moved", [Response(b"", 307, {"Location": f"{other.url}/third?starting_after=7"})])
+        source = posting(server, headers={"api-key": "secret", "Authorization": "secret"}, json={})
+        await read(source)
+        assert await read(source, "resp_1/7") == STREAM
+
+    assert [(request.method, request.headers["api-key"]) for request in server.requests] == [
+        ("POST", "secret"),
+        ("GET", "secret"),
+        ("GET", "secret"),
+    ]
+    (third,) = other.requests
+    assert (third.method, third.path, third.query, third.body) == ("GET", "/third", {"starting_after": "7"}, b"")
+    assert "secret" not in json.dumps(dict(third.headers))
+
+
+def resumed_response(request: Request) -> Response:
+    """Five events, their ids being cursors; the ones after the given one."""
+    after = int(request.query.get("starting_after", 0))
+    return Response(b"".join(b"id: resp_1/%d\ndata: %d\n\n" % (n, n) for n in range(after + 1, 6)))
+
+
+@pytest.mark.asyncio
+async def test_contract_of_a_post_that_can_be_resumed() -> None:
+    """As checked for any source, resuming included."""
+    async with answering(resumed_response) as server:
+        expected = b"".join(b"id: resp_1/%d\ndata: %d\n\n" % (n, n) for n in range(1, 6))
+        await check_source(lambda: posting(server), expected)
+
+    assert {(request.method, request.path) for request in server.requests} == {
+        ("POST", "/responses"),
+        ("GET", "/responses/resp_1"),
+    }
 
 
 # --- redirects --------------------------------------------------------------------------------------------------------
@@ -612,7 +813,7 @@ def resumed(request: Request) -> Response:
     return Response(b"".join(b"id: %d\ndata: %d\n\n" % (n, n) for n in range(after + 1, 6)))
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_contract_of_a_source() -> None:
     """As checked for any source: bytes, reopening, resuming, and nothing left after leaving or cancelling."""
     async with ScriptedServer() as server:

@@ -1,0 +1,62 @@
+"""The kinds of sink: for each the options in a config file, and how it is made of them.
+
+A new one is a struct, a function and a row. What a kind needs is imported when it is made.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
+
+from streamproc.plugins import PlugIn, SinkConfig
+from streamproc.protocols import Sink
+from streamproc.worker.config.values import Count, Seconds, Text
+
+__all__ = ["SINKS", "ConsoleSinkConfig", "JsonlSinkConfig"]
+
+
+class JsonlSinkConfig(SinkConfig, tag="jsonl", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file with one change a line. Needs the `jsonl` extra."""
+
+    path: Annotated[Text, Meta(description="of the file; its folder must be there")]
+    rotate_bytes: Annotated[
+        Count | None, Meta(description="the size that a file does not exceed; no rotation unless given")
+    ] = None
+    keep: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="how many rotated files are kept; all unless given")
+    ] = None
+    fsync: Annotated[
+        Literal["always", "interval", "never"],
+        Meta(description="when a batch is safe from a loss of power; a crash of the process never loses one"),
+    ] = "always"
+    fsync_interval_s: Annotated[Seconds, Meta(description='for fsync = "interval"')] = 1.0
+
+
+class ConsoleSinkConfig(SinkConfig, tag="console", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A live table of steps on standard output. Needs the `cli` extra."""
+
+    maximum: Annotated[Count, Meta(description="how many steps are kept; the oldest go first")] = 200
+
+
+def _make_jsonl(options: JsonlSinkConfig) -> Sink:
+    from streamproc.sinks.jsonl import JsonlSink
+
+    return JsonlSink(
+        options.path,
+        rotate_bytes=options.rotate_bytes,
+        keep=options.keep,
+        fsync=options.fsync,
+        fsync_interval_s=options.fsync_interval_s,
+    )
+
+
+def _make_console(options: ConsoleSinkConfig) -> Sink:
+    from streamproc.sinks.console import ConsoleSink
+
+    return ConsoleSink(maximum=options.maximum)
+
+
+SINKS: Final[Mapping[str, PlugIn[Any]]] = {
+    "jsonl": PlugIn(JsonlSinkConfig, _make_jsonl),
+    "console": PlugIn(ConsoleSinkConfig, _make_console),
+}
