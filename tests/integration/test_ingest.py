@@ -329,7 +329,7 @@ async def test_after_the_window_a_stream_is_truncated() -> None:
 @pytest.mark.asyncio
 async def test_only_so_many_streams_wait() -> None:
     """The oldest gives way."""
-    async with serving(ingest=IngestLimits(interrupted_max=1, ended_max=1)) as at:
+    async with serving(ingest=IngestLimits(max_interrupted=1, max_ended=1)) as at:
         await break_off(at, "one", WHOLE[:100])
         await break_off_anyhow(at, "two")
         await break_off_anyhow(at, "three")
@@ -351,7 +351,7 @@ async def break_off_anyhow(serving: Serving, name: str) -> None:
 @pytest.mark.asyncio
 async def test_a_request_that_falls_silent() -> None:
     """Is ended; its stream waits for the rest."""
-    async with serving(ingest=IngestLimits(silence_max_s=0.2)) as at:
+    async with serving(ingest=IngestLimits(idle_timeout_s=0.2)) as at:
         (silent,) = await at.ask(
             head("POST", "/v1/streams/one", -1, "Content-Type: text/event-stream") + chunk(WHOLE[:400])
         )
@@ -455,7 +455,7 @@ async def test_a_body_that_is_made_to_be_large() -> None:
 async def test_a_stream_beyond_its_limits() -> None:
     """Is ended, as truncated: no more of it can be processed."""
     limits = Limits(max_line_bytes=4000, max_frame_bytes=4000)
-    async with serving(ingest=IngestLimits(body_bytes_max=5000)) as at:
+    async with serving(ingest=IngestLimits(max_body_bytes=5000)) as at:
         large = await at.post("one", WHOLE[:400] + b": ping\n" * 1000)
     async with serving(pipeline_limits=limits) as at:
         long = await at.post("two", WHOLE[:400] + b"data: " + b"x" * 5000)
@@ -507,7 +507,7 @@ async def test_a_dialect_that_there_is_not() -> None:
 @pytest.mark.asyncio
 async def test_only_so_many_streams() -> None:
     """Further ones are asked to come again."""
-    async with serving(ingest=IngestLimits(streams_max=1)) as at, await at.connect() as first:
+    async with serving(ingest=IngestLimits(max_streams=1)) as at, await at.connect() as first:
         await first.send(head("POST", "/v1/streams/one", -1, "Content-Type: text/event-stream"))
         await until(lambda: at.ingest.active)
         answer = await at.post("two", WHOLE)
@@ -544,6 +544,7 @@ async def test_a_sink_that_is_behind_pauses_reading() -> None:
         (head("POST", "/v1/streams/a", 0, "Content-Type: text/html"), 415),
         (head("POST", "/v1/streams/a", 0), 415),
         (head("POST", "/v1/streams/a", 0, "Content-Type: text/event-stream", "Expect: a-miracle"), 417),
+        (head("GET", "/v1/streams/a", None, *[f"X-{number}: {'x' * 8000}" for number in range(5)]), 431),
         (head("PUT", "/v1/streams/a", 0), 405),
         (head("GET", "/v1/streams", None), 404),
         (head("GET", "/v1/streams/a/b", None), 404),
@@ -585,7 +586,7 @@ async def test_tokens() -> None:
 @pytest.mark.asyncio
 async def test_a_client_that_asks_too_often() -> None:
     """Is told when to come again."""
-    limits = ServerLimits(requests_per_s=0.5, burst=2)
+    limits = ServerLimits(rate_per_s=0.5, rate_burst=2)
     async with serving(limits=limits) as at:
         answers = [await at.get("none") for _ in range(3)]
 
@@ -599,7 +600,7 @@ async def test_secrets_are_told_to_nobody(caplog: pytest.LogCaptureFixture) -> N
     bodies = [CANARY.encode(), sse(arguments(CANARY)), b"data: {" + CANARY.encode() + b"\n\n", WHOLE]
     secret = [f"Authorization: Bearer {CANARY}", f"Cookie: {CANARY}", f"X-Secret: {CANARY}"]
     with capture_logs() as entries, caplog.at_level(logging.DEBUG):
-        async with serving(tokens=[CANARY], ingest=IngestLimits(body_bytes_max=300)) as at:
+        async with serving(tokens=[CANARY], ingest=IngestLimits(max_body_bytes=300)) as at:
             answers = [
                 *[await at.post(f"s{number}?dialect={CANARY}", body, *secret) for number, body in enumerate(bodies)],
                 *[await at.post(f"t{number}", body, *secret) for number, body in enumerate(bodies)],
@@ -684,7 +685,7 @@ async def test_slow_heads_do_not_hold_connections() -> None:
 @pytest.mark.asyncio
 async def test_only_so_many_connections() -> None:
     """Further ones are closed at once."""
-    async with serving(limits=ServerLimits(connections_max=2)) as at, await at.connect(), await at.connect():
+    async with serving(limits=ServerLimits(max_connections=2)) as at, await at.connect(), await at.connect():
         await until(lambda: at.server.connections == 2)
         third: list[Answer] = await at.ask(head("GET", "/", None))
         refused = at.server.refused_connections
