@@ -101,17 +101,17 @@ class IdleRuns:
                 self._inferred.add(run_id)
                 self._heard[run_id] = now_s
                 self._heard.move_to_end(run_id)
-                self.silent += 1
-                log.info("run.fell_silent", run_id=run_id, idle_s=round(age_s, 3), inferred_status=self._status)
                 try:
-                    await pipeline.infer(run_id, self._status)
-                except StoreError as error:  # nothing was told; the next look tries again
+                    changes = await pipeline.infer(run_id, self._status)
+                except StoreError as error:  # nothing was noted; the next look tries again
                     log.error("store.unavailable", cause=str(error))
-                    self.silent -= 1
                     self._inferred.discard(run_id)
                     self._heard[run_id] = since_s
                     self._heard.move_to_end(run_id, last=False)
                     return
+                if changes:  # else it had the status from before a restart
+                    self.silent += 1
+                    log.info("run.fell_silent", run_id=run_id, idle_s=round(age_s, 3), inferred_status=self._status)
 
     def _forget(self, run_id: str) -> None:
         self._heard.pop(run_id, None)

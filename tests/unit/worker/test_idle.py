@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
+import pytest
 from structlog.testing import capture_logs
 
 from streamproc import Pipeline, StreamProcessor
@@ -13,6 +15,8 @@ from streamproc.core.body import Body
 from streamproc.errors import StoreError
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
+from streamproc.stores.queries import find, open_store
+from streamproc.stores.sqlite import SqliteStore
 from streamproc.worker.idle import IdleRuns
 from tests.streams import arguments, run, sse, step
 from tests.unit.delivery.sinks import virtual
@@ -158,3 +162,29 @@ def test_what_is_noted_has_a_bound() -> None:
     idle.heard(StreamProcessor().feed(b"data: x\n\n"))
 
     assert len(idle._heard) == 50_000
+
+
+@pytest.mark.asyncio
+async def test_what_was_inferred_outlives_a_restart(tmp_path: Path) -> None:
+    """It is in the store, where it is told once; the first event of the run takes it back there, too."""
+    path = tmp_path / "runs.db"
+    async with Pipeline(store=SqliteStore(path)) as pipeline:
+        await pipeline.run([OPENED])
+        await pipeline.infer("run_1", "expired")
+    with open_store(path) as store:
+        (silent,) = find(store, "run")
+    now_s = 0.0
+    idle = IdleRuns(idle_timeout_s=10.0, keep_s=100.0, clock=lambda: now_s)
+    async with Pipeline(store=SqliteStore(path), on_changes=idle.heard) as pipeline:
+        await idle.look(pipeline)
+        now_s = 11.0
+        await idle.look(pipeline)
+        restored = pipeline.reducer.note("run", "run_1").inferred_status, idle.silent
+        await pipeline.run([sse(run("in_progress"))])
+        heard = pipeline.reducer.note("run", "run_1").inferred_status
+    with open_store(path) as store:
+        (later,) = find(store, "run")
+
+    assert (silent["status"], silent["inferred_status"]) == ("in_progress", "expired")
+    assert (restored, heard) == (("expired", 0), None)
+    assert (later["status"], later["inferred_status"], later["truncated"]) == ("in_progress", None, 1)
