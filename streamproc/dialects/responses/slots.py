@@ -57,6 +57,7 @@ class Slots:
         self._by_id: dict[str, Slot] = {}
         self._by_call: dict[str, Slot] = {}
         self._by_kind: dict[str, Slot] = {}
+        self.next_index = 0  # that no item has
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._all)
@@ -64,11 +65,6 @@ class Slots:
     @property
     def is_full(self) -> bool:
         return len(self._all) >= _MAX_SLOTS
-
-    @property
-    def next_index(self) -> int:
-        """An index that no item has."""
-        return max(self._by_index, default=-1) + 1
 
     def find(self, index: object, id: object) -> Slot | None:
         """The slot that an event is about, by its `output_index` and `item_id`."""
@@ -83,6 +79,7 @@ class Slots:
     def add(self, slot: Slot) -> bool:
         """Enter a new slot; from now on it is what its index means. Returns whether an open one had that index."""
         before = self._by_index.get(slot.index)
+        self.next_index = max(self.next_index, slot.index + 1)
         self._all.append(slot)
         self._by_index[slot.index] = slot
         self._by_kind[slot.kind] = slot
@@ -103,17 +100,17 @@ class Slots:
         return self._by_kind.get(kind)
 
     def match(self, items: Sequence[Any]) -> list[tuple[Item, Slot | None]]:
-        """Pair the items of a complete output with the slots; None for an item that was not seen.
+        """Pair the items of a complete output with the slots of their type; None for an item that was not seen.
 
         The output may be longer than what was seen, in another order, and have other ids.
         """
         given = [item for item in items if isinstance(item, dict)]
         found: dict[int, Slot] = {}
         taken: set[Slot] = set()
-        for candidate in (self._at_its_place, self._by_its_ids, self._of_its_kind):
+        for candidate in (self._at_its_place, self._by_its_ids, self._at_its_index):
             for number, item in enumerate(given):
                 slot = None if number in found else candidate(number, item)
-                if slot is not None and slot not in taken:
+                if slot is not None and slot not in taken and slot.kind == item.get("type"):
                     found[number] = slot
                     taken.add(slot)
         return [(item, found.get(number)) for number, item in enumerate(given)]
@@ -126,9 +123,8 @@ class Slots:
         id = item.get("id")
         return (self._by_id.get(id) if isinstance(id, str) else None) or self._by_call.get(call_id(item) or "")
 
-    def _of_its_kind(self, number: int, item: Item) -> Slot | None:
-        slot = self._by_index.get(number)
-        return slot if slot is not None and slot.kind == item.get("type") else None
+    def _at_its_index(self, number: int, _: Item) -> Slot | None:
+        return self._by_index.get(number)
 
 
 def is_index(value: object) -> TypeGuard[int]:
