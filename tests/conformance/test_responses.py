@@ -35,9 +35,6 @@ UNFRAMED: Final = "openai-php_client__ResponseCodeInterpreterCreate.sse"
 _NO_RESPONSE: Final = "one event that says nothing of a response; the package counts one, here there is no run"
 DIFFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
     "openai-php_client__ResponseApplyPatchCallOperationDiffDelta.sse": {"finish": _NO_RESPONSE},
-    "openai-php_client__ResponseOutputItemToolSearchCallAdded.sse": {
-        "calls": "arguments that are data appear once they say something or are complete, so that they can grow",
-    },
     "openai-php_client__ResponseRateLimitsUpdated.sse": {"finish": _NO_RESPONSE},
     "vercel_ai__openai-error.1.sse": {
         "finish": "the package raises at the error; the response.failed behind it says how the response ended",
