@@ -10,7 +10,8 @@ run may go on in another stream.
 
 import time
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from inspect import isawaitable
@@ -53,13 +54,15 @@ from streamproc.recovery import Attempt, Recovery
 from streamproc.sources.iterable import IterableSource
 from streamproc.wording import came
 
-__all__ = ["Pipeline", "StreamResult"]
+__all__ = ["Pipeline", "PushedStream", "StreamResult"]
 
 log = structlog.get_logger("streamproc")
 
 DialectLike: TypeAlias = str | Dialect | DialectFactory
 SourceLike: TypeAlias = Source | Iterable[Any] | AsyncIterable[Any]
 
+_SILENT: Final = "streamproc.idle"
+"""The stream of what is only inferred, since no stream brought it."""
 _SOURCE_RETRY: Final = Retry(max_attempts=10, max_elapsed_s=300.0)
 
 
@@ -99,6 +102,7 @@ class Pipeline:
         retry: of lost connections; `base_s` also counts after a stream that asked for no reconnection time.
         on_hook_error: what becomes of a hook that raises.
         on_dead_letter: called with each change that a sink will never take.
+        on_changes: called with each batch as it is handed on; must be quick, and not raise.
         drain_s: how long leaving may wait.
         random, now: for tests; jitter and the wall clock.
     """
@@ -114,6 +118,7 @@ class Pipeline:
         retry: Retry = _SOURCE_RETRY,
         on_hook_error: OnHookError = "log",
         on_dead_letter: Callable[[DeadLetter], object] | None = None,
+        on_changes: Callable[[Sequence[Change]], object] | None = None,
         drain_s: float = 10.0,
         random: Random | None = None,
         now: Callable[[], float] = time.time,
@@ -126,6 +131,7 @@ class Pipeline:
         self._dialect = dialect
         self._retry = retry
         self._drain_s = drain_s
+        self._on_changes = on_changes
         self._random = random or Random()
         self._now = now
         self._fanout = Fanout(
@@ -143,7 +149,8 @@ class Pipeline:
         self._stack = AsyncExitStack()  # holds the store
         self._was_entered = self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
-        self._active: set[str] = set()  # names of the streams that are followed now
+        self._active: dict[str, _Follower | None] = {}  # the streams that are followed now; None while one begins
+        self._anomalies: Counter[str] = Counter()  # of streams that ended
         self._epoch = 0
         self._second = self._millisecond = -1
         self._to_second = self._at = ""
@@ -296,6 +303,33 @@ class Pipeline:
         finally:
             self._end(follower)
 
+    async def push(self, stream: str, *, dialect: DialectLike | None = None) -> "PushedStream":
+        """Begin a stream whose bytes are brought here; whoever begins it ends it, before the pipeline is left.
+
+        Raises:
+            ConfigError: another stream of that name is being followed, or there is no such dialect.
+            StoreError: the store could not give the stream an epoch.
+        """
+        return PushedStream(await self._begin(stream, dialect), self._take, self._room, self._end)
+
+    async def infer(self, run_id: str, status: str) -> None:
+        """Note how a run must have ended of which nothing is heard any more, see `Reducer.infer`.
+
+        Raises:
+            StoreError: as `push`, the first time.
+        """
+        if _SILENT not in self._active:
+            await self._begin(_SILENT, None)
+        follower = self._active[_SILENT]
+        if follower is not None:
+            follower.proc.stamp(self._time())
+            await self._deliver(follower, follower.proc.infer(run_id, status))
+
+    async def flush(self) -> None:
+        """Return once all changes so far are durable; without a store at once, and without end while it fails."""
+        if self._journal is not None:
+            await self._journal.flush()
+
     # -- results ------------------------------------------------------------------------------------------------------
 
     @property
@@ -312,6 +346,20 @@ class Pipeline:
     def messages(self) -> Mapping[str, Message]:
         """Live view: message id -> current state."""
         return self._reducer.messages
+
+    @property
+    def reducer(self) -> Reducer:
+        """The states themselves, to look at."""
+        return self._reducer
+
+    @property
+    def anomalies(self) -> Mapping[str, int]:
+        """Kind of anomaly -> how often it was met, over all streams so far."""
+        found = self._anomalies.copy()
+        for follower in self._active.values():
+            if follower is not None:
+                found.update(follower.proc.anomalies)
+        return found
 
     @property
     def dead_letters(self) -> Sequence[DeadLetter]:
@@ -429,6 +477,16 @@ class Pipeline:
         follower.proc.stamp(self._time())
         return follower.proc.feed(chunk)
 
+    def _take(self, follower: "_Follower", chunk: bytes) -> list[Change]:
+        """Process some bytes of a stream that is pushed."""
+        try:
+            changes = self._fed(follower, chunk)
+        except LimitExceeded as limit:
+            follower.error = limit
+            raise
+        self._hand_on(follower, changes)
+        return changes
+
     async def _deliver(self, follower: "_Follower", changes: list[Change]) -> None:
         """Hand changes on, and wait until there is room for the next ones."""
         if changes:
@@ -443,6 +501,8 @@ class Pipeline:
             await self._room(follower)
 
     def _hand_on(self, follower: "_Follower", changes: list[Change]) -> None:
+        if self._on_changes is not None and changes:
+            self._on_changes(changes)
         if self._journal is not None:
             self._journal.offer(changes)
         else:
@@ -476,18 +536,20 @@ class Pipeline:
         self._check_open()
         if name in self._active:
             raise ConfigError(f"a stream named {name!r} is being followed already; give this one another name")
-        self._active.add(name)
+        self._active[name] = None
         try:
             epoch = await self._next_epoch(name)
+            proc = StreamProcessor(dialect or self._dialect, self._reducer, stream=name, epoch=epoch)
         except BaseException:
-            self._active.discard(name)
+            del self._active[name]
             raise
-        return _Follower(StreamProcessor(dialect or self._dialect, self._reducer, stream=name, epoch=epoch))
+        follower = self._active[name] = _Follower(proc)
+        return follower
 
     def _end(self, follower: "_Follower") -> list[Change]:
         """Mark what a stream left open, and say that it ended; returns the changes of that."""
         proc = follower.proc
-        self._active.discard(proc.stream)
+        self._active.pop(proc.stream, None)
         try:
             proc.stamp(self._time())
             try:
@@ -500,6 +562,7 @@ class Pipeline:
                 log.warning("stream.truncated", **follower.names(), cause=cause)
             self._hand_on(follower, changes)
         finally:
+            self._anomalies.update(proc.anomalies)
             for hooks in self._hooks:
                 hooks.dispatch_end(proc.stream)
         return changes
@@ -522,6 +585,75 @@ class Pipeline:
                 self._to_second = datetime.fromtimestamp(second, UTC).isoformat()[:19]
             self._at = f"{self._to_second}.{rest:03d}Z"
         return self._at
+
+
+class PushedStream:
+    """A stream whose bytes are brought to a pipeline, from `Pipeline.push`; not to be fed concurrently.
+
+        stream = await pipeline.push("name")
+        changes = await stream.feed(chunk)
+        result = stream.end()
+
+    Attributes:
+        received: bytes that were fed and processed.
+    """
+
+    def __init__(
+        self,
+        follower: "_Follower",
+        take: Callable[["_Follower", bytes], list[Change]],
+        room: Callable[["_Follower"], Awaitable[None]],
+        end: Callable[["_Follower"], object],
+    ) -> None:
+        self.received = 0
+        self._follower = follower
+        self._take, self._room, self._end = take, room, end
+
+    async def feed(self, chunk: bytes) -> list[Change]:
+        """Process some bytes, cut anywhere, and wait until there is room for more.
+
+        When it is cancelled, they have been processed nevertheless.
+
+        Raises:
+            LimitExceeded: the stream broke a limit; nothing more of it can be processed.
+            HookError: as `Pipeline.run`.
+        """
+        changes = self.take(chunk)
+        await self.room()
+        return changes
+
+    def take(self, chunk: bytes) -> list[Change]:
+        """Process some bytes as `feed` does, without the wait; `room` must follow.
+
+        Raises:
+            LimitExceeded, HookError: as `feed`.
+        """
+        changes = self._take(self._follower, chunk)
+        self.received += len(chunk)
+        return changes
+
+    async def room(self) -> None:
+        """Return once there is room for more."""
+        await self._room(self._follower)
+
+    def end(self) -> StreamResult:
+        """End the stream, at any point: what it left open is marked as truncated. Once."""
+        self._end(self._follower)
+        return self._follower.result()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream said that nothing follows."""
+        return self._follower.proc.is_done
+
+    @property
+    def epoch(self) -> int:
+        return self._follower.proc.epoch
+
+    @property
+    def anomalies(self) -> Mapping[str, int]:
+        """Kind of anomaly -> how often it was met on this stream."""
+        return self._follower.proc.anomalies
 
 
 class _Follower:

@@ -34,6 +34,7 @@ class Journal:
         self._inbox_max = inbox_max
         self._waiting: list[Change] = []
         self._storing = 0  # changes in the transaction under way
+        self._stored = 0  # changes that are durable
         self._work = Event()
         self._progress = Event()
         self._is_draining = False
@@ -59,6 +60,12 @@ class Journal:
         """Changes that are not durable yet."""
         return len(self._waiting) + self._storing
 
+    async def flush(self) -> None:
+        """Return once everything that was offered so far is durable. Without end while the store fails."""
+        goal = self._stored + self.pending
+        while self._stored < goal:
+            await self._progress.wait()
+
     async def run(self) -> None:
         """Store and hand on, until `drain`."""
         with self._life:
@@ -71,6 +78,7 @@ class Journal:
                 self._storing = len(changes)
                 last = await self._append(changes)
                 self._storing = 0
+                self._stored += len(changes)
                 self._fanout.offer(changes, last - len(changes) + 1)
                 self._progressed()
 
