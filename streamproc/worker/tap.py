@@ -1,0 +1,192 @@
+"""`Tap`: the copy of one stream that passes, on its way to a pipeline. `Backlog` bounds what all of them hold.
+
+Who passes the stream on calls `offer`, which never waits and never raises; a task of its own reads the copy, finds out
+what it is, and has the pipeline follow it. So whatever the pipeline, its sinks or its store do, the traffic does not
+feel it. When they do not keep up and the backlog is full, the tap ends early and its stream is marked as truncated.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import anyio
+import msgspec
+from anyio.lowlevel import checkpoint
+
+from streamproc.core.dialect import detect
+from streamproc.core.sse import Frame, SSEParser
+from streamproc.errors import LimitExceeded, SourceError
+from streamproc.worker.proxy_statistics import Untapped
+from streamproc.worker.tap_inflate import Decoder, Unreadable
+
+__all__ = ["Backlog", "Tap"]
+
+_PIECE_BYTES: Final = 64 * 1024  # processed at a time; then the traffic has its turn
+_LOOK_BYTES: Final = 256 * 1024  # of a stream, in which a dialect has to recognise an event ...
+_LOOK_FRAMES: Final = 64  # ... and events
+_ROOM_BYTES: Final = 256 * 1024  # more than this waits for the pipeline where the traffic waits too
+
+
+class Backlog:
+    """What waits to be processed, of all taps together.
+
+    Args:
+        max_bytes: so much may.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.used_bytes = 0
+
+    def takes(self, size: int) -> bool:
+        """Whether there was room for so many bytes more, which then count."""
+        if self.used_bytes + size > self._max_bytes:
+            return False
+        self.used_bytes += size
+        return True
+
+    def leave(self, size: int) -> None:
+        self.used_bytes -= size
+
+
+class Tap:
+    """The copy of one stream; a `Source`, to be opened once.
+
+    Attributes:
+        name: of the stream.
+        ended_by: why it ended before the stream did; None if it did not.
+    """
+
+    resumable = False
+    repeatable = False
+
+    def __init__(self, name: str, decoder: Decoder, backlog: Backlog) -> None:
+        self.name = name
+        self.ended_by: Untapped | None = None
+        self._decoder = decoder
+        self._backlog = backlog
+        self._waiting: list[bytes] = []
+        self._size = 0  # of them
+        self._is_complete = False  # nothing more will be offered
+        self._news = anyio.Event()
+        self._progress = anyio.Event()
+        self._seen: list[bytes] = []  # pieces that `dialect` has looked at
+        self._pieces: Iterator[bytes] = iter(())  # of what was taken last
+        self._is_fresh = False  # the next of them is the first one
+
+    # -- the traffic's side -------------------------------------------------------------------------------------------
+
+    def offer(self, chunk: bytes) -> None:
+        """Take in what has passed."""
+        if self.ended_by is not None or not chunk:
+            return
+        if not self._backlog.takes(len(chunk)):
+            self._end_early("backlog")
+            return
+        self._waiting.append(chunk)
+        self._size += len(chunk)
+        self._news.set()
+
+    def complete(self, is_whole: bool) -> None:
+        """Nothing more will pass. What the stream is worth shows in its events, not in how it ended."""
+        self._is_complete = True
+        self._news.set()
+
+    async def room(self) -> None:
+        """Return once the pipeline has taken most of what was offered, or will take nothing more."""
+        while self._size > _ROOM_BYTES and self.ended_by is None:
+            self._progress = anyio.Event()
+            await self._progress.wait()
+
+    # -- the pipeline's side ------------------------------------------------------------------------------------------
+
+    async def dialect(self) -> str | None:
+        """The dialect that recognises the stream; None when none does. Asked once, before it is opened."""
+        parser, size, count = SSEParser(), 0, 0
+        with suppress(LimitExceeded, SourceError):
+            while size <= _LOOK_BYTES and count <= _LOOK_FRAMES and (piece := await self._next()) is not None:
+                self._seen.append(piece)
+                size += len(piece)
+                for frame in parser.feed(piece):
+                    count += 1
+                    if (name := detect(frame.event, _payload(frame))) is not None:
+                        return name
+        return None
+
+    @asynccontextmanager
+    async def open(self, cursor: str | None) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """The stream from its beginning; see `Source.open`. Reading raises `SourceError` when the tap ended early."""
+        yield self
+
+    def __aiter__(self) -> "Tap":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._seen:
+            seen, self._seen = b"".join(self._seen), []
+            return seen
+        if (piece := await self._next()) is None:
+            raise StopAsyncIteration
+        return piece
+
+    def abandon(self, reason: Untapped) -> None:
+        """Nobody reads on: let go of what waits, and take nothing more in."""
+        self._end_early(reason)
+        self._take()
+        self._seen.clear()
+
+    async def _next(self) -> bytes | None:
+        """The next piece, decompressed; None at the end."""
+        while True:
+            try:
+                piece = next(self._pieces, None)
+            except Unreadable as error:
+                self.abandon(error.reason)
+                continue
+            if piece is not None:
+                await self._turn()
+                return piece
+            if self._waiting:
+                self._pieces = self._cut(self._take())
+                self._is_fresh = True
+            elif self.ended_by is not None:
+                raise SourceError(f"{self.name}: the tap ended early ({self.ended_by})")
+            elif self._is_complete:
+                return None
+            else:
+                self._news = anyio.Event()
+                await self._news.wait()
+
+    async def _turn(self) -> None:
+        """Let the traffic have its turn before all but the first of several pieces."""
+        if not self._is_fresh:
+            await checkpoint()
+        self._is_fresh = False
+
+    def _cut(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _PIECE_BYTES):
+            yield from self._decoder.pieces(data[start : start + _PIECE_BYTES])
+
+    def _take(self) -> bytes:
+        """All that waits."""
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._backlog.leave(len(data))
+        self._size -= len(data)
+        self._progress.set()
+        return data
+
+    def _end_early(self, reason: Untapped) -> None:
+        if self.ended_by is None:
+            self.ended_by = reason
+        self._news.set()
+        self._progress.set()
+
+
+def _payload(frame: Frame) -> Mapping[str, Any]:
+    """The payload, if it is a JSON object; else nothing to recognise it by."""
+    try:
+        data = msgspec.json.decode(frame.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
