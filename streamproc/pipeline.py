@@ -385,6 +385,11 @@ class Pipeline:
         return self._reducer
 
     @property
+    def unstored(self) -> int:
+        """With a store: changes that are not in it yet, or after leaving, for good."""
+        return 0 if self._journal is None else self._journal.pending
+
+    @property
     def anomalies(self) -> Mapping[str, int]:
         """Kind of anomaly -> how often it was met, over all streams so far."""
         found = self._anomalies.copy()

@@ -16,6 +16,8 @@ from streamproc.cli.init import INIT_EPILOGUE, init
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
 from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
+from streamproc.cli.run import RUN_EPILOGUE
+from streamproc.cli.run import run as run_worker
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -47,6 +49,7 @@ Examples:
   streamproc replay run.sse --store runs.db
                                     and kept; then: streamproc steps runs.db
   streamproc init streamproc.toml   a config for a worker; then: streamproc check
+  streamproc run streamproc.toml    the worker
 
 Exit codes:
   0    ok
@@ -252,6 +255,7 @@ def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | No
 
 
 app.command(init, usage="Usage: streamproc init [PATH|-] [OPTIONS]", help_epilogue=INIT_EPILOGUE)
+app.command(run_worker, name="run", usage="Usage: streamproc run CONFIG", help_epilogue=RUN_EPILOGUE)
 app.command(check, usage="Usage: streamproc check CONFIG [OPTIONS]", help_epilogue=CHECK_EPILOGUE)
 app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXPLAIN_EPILOGUE)
 app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
