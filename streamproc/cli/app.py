@@ -16,6 +16,7 @@ from streamproc.cli.init import INIT_EPILOGUE, init
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
 from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
+from streamproc.cli.proxy import PROXY_EPILOGUE, proxy
 from streamproc.cli.run import RUN_EPILOGUE
 from streamproc.cli.run import run as run_worker
 from streamproc.cli.store_commands import (
@@ -261,6 +262,7 @@ app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXP
 app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
+app.command(proxy, usage="Usage: streamproc proxy --upstream URL [OPTIONS]", help_epilogue=PROXY_EPILOGUE)
 app.command(
     dead_letters,
     name="dead-letters",

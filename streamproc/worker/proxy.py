@@ -87,7 +87,9 @@ class Proxy:
         self._prefix = f"{self._base.origin()}{self._base.raw_path.rstrip('/')}"
         dialect_factory(dialect)
         if not allow_public and not is_loopback(host):
-            raise ConfigError(f"listening on {host!r}, which is not loopback, lets anybody use the upstream through it")
+            raise ConfigError(
+                f"{host!r} is not loopback, and the proxy asks nobody for a token; allow_public if that is meant"
+            )
         self._pipeline = pipeline
         self._host, self._port = host, port
         self._is_closed_on_failure = fail == "closed"
@@ -185,6 +187,11 @@ class Proxy:
     def url(self) -> str:
         """Scheme, host and port, once it listens."""
         return str(URL.build(scheme="http", host=self._host, port=self._port))
+
+    @property
+    def upstream(self) -> str:
+        """What comes before the path of each request."""
+        return self._prefix
 
     def statistics(self) -> ProxyStatistics:
         """The accounts since it was opened."""

@@ -6,7 +6,7 @@ feel it. When they do not keep up and the backlog is full, the tap ends early an
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -116,24 +116,21 @@ class Tap:
     @asynccontextmanager
     async def open(self, cursor: str | None) -> AsyncGenerator[AsyncIterator[bytes]]:
         """The stream from its beginning; see `Source.open`. Reading raises `SourceError` when the tap ended early."""
-        yield self
-
-    def __aiter__(self) -> "Tap":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._seen:
-            seen, self._seen = b"".join(self._seen), []
-            return seen
-        if (piece := await self._next()) is None:
-            raise StopAsyncIteration
-        return piece
+        async with aclosing(self._chunks()) as chunks:
+            yield chunks
 
     def abandon(self, reason: Untapped) -> None:
         """Nobody reads on: let go of what waits, and take nothing more in."""
         self._end_early(reason)
         self._take()
         self._seen.clear()
+
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        if self._seen:
+            yield b"".join(self._seen)
+            self._seen.clear()
+        while (piece := await self._next()) is not None:
+            yield piece
 
     async def _next(self) -> bytes | None:
         """The next piece, decompressed; None at the end."""
