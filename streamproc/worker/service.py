@@ -33,7 +33,7 @@ from streamproc.worker.proxy import Proxy
 from streamproc.worker.signals import first_signal
 from streamproc.worker.telemetry import Telemetry
 
-__all__ = ["Outcome", "Worker"]
+__all__ = ["Outcome", "serve"]
 
 log = structlog.get_logger("streamproc")
 
@@ -53,14 +53,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return not self.lost and not self.failed_sources
 
 
-class Worker:
-    """One life of a worker.
-
-        outcome = await Worker(load_config("streamproc.toml")).run()
+async def serve(config: WorkerConfig) -> Outcome:
+    """Run the worker that a config describes, until it is told to end; in the main thread, since signals come there.
 
     Raises:
-        ConfigError: a part cannot be made.
+        ConfigError, StoreError: a part cannot be made or opened: a port that is taken, a store that is in use.
     """
+    return await _Worker(config).run()
+
+
+class _Worker:
+    """One life of a worker."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
@@ -87,11 +90,6 @@ class Worker:
         self._addresses: dict[str, str] = {}
 
     async def run(self) -> Outcome:
-        """Live until told to end; in the main thread, since signals come there.
-
-        Raises:
-            ConfigError, StoreError: a part cannot be opened: a store that another process has, a port that is taken.
-        """
         with first_signal(self._told_to_end):
             try:
                 async with self._pipeline:
@@ -128,7 +126,9 @@ class Worker:
         log.info(
             "worker.started",
             version=__version__,
-            addresses=self._addresses,
+            ingest=self._addresses.get("ingest"),
+            proxy=self._addresses.get("proxy"),
+            admin=self._addresses.get("admin"),
             sources=len(self._streams),
             sinks=[sink.name for sink in self._pipeline.statistics()],
             store=None if self._config.store is None else type(self._store).__name__,
@@ -175,7 +175,9 @@ class Worker:
             is_draining=self._stop.is_set,
         )
         token = [] if config.token is None else [config.token.reveal()]
-        await self._serve(HttpServer("admin", admin.routes, host=config.host, port=config.port, tokens=token), task_status)
+        await self._serve(
+            HttpServer("admin", admin.routes, host=config.host, port=config.port, tokens=token), task_status
+        )
 
     def _telemetry(self) -> Telemetry:
         return Telemetry(
