@@ -1,6 +1,7 @@
 """The worker as a process: started from the printed config, fed, looked into, told to end."""
 
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -16,7 +17,8 @@ import pytest
 
 from tests.faults.kill.work import run_bytes, run_states
 from tests.streams import arguments, call, run, sse, step
-from tests.worker.process import WorkerProcess, environment
+from tests.unit.distribution import install
+from tests.worker.process import ROOT, WorkerProcess, environment
 
 STREAM: Final = run_bytes(3, "amber", 0)
 STATES: Final = run_states(3, "amber", 0)
@@ -256,18 +258,36 @@ def test_a_second_signal_ends_it_at_once(write: Write, number: signal.Signals) -
     assert time.monotonic() - since_s < 1
 
 
+AWAY: Final = """
+from streamproc.errors import SinkUnavailable
+from streamproc.plugins import PlugIn, SinkConfig
+
+class AwayConfig(SinkConfig, tag="away", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+class Away:
+    async def write(self, batch):
+        raise SinkUnavailable("away")
+
+PLUGIN = PlugIn(AwayConfig, lambda options: Away())
+"""
+
+
 @pytest.mark.slow
-def test_what_no_store_keeps_is_counted_and_fails_the_worker(write: Write) -> None:
-    """A sink that cannot write until the deadline: what it did not get is lost, and the exit code is 1."""
-    config = write(INGEST + '[[sinks]]\nkind = "jsonl"\npath = "/dev/full"\n' + LIMITS)
-    with WorkerProcess(config) as worker:
-        worker.send("lost", STREAM, **TOKEN)
-        code = worker.stop()
+@pytest.mark.parametrize(("store", "code"), [("", 1), (STORE, 0)], ids=["without a store", "with one"])
+def test_what_a_sink_did_not_get_until_the_deadline(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, code: int
+) -> None:
+    """Lost, counted and exit code 1 without a store; with one it is left there for the next start."""
+    install(monkeypatch, tmp_path / "plugins", "away", {"sinks": {"away": "away:PLUGIN"}}, module=AWAY)
+    config = write(INGEST + store + '[[sinks]]\nkind = "away"\n' + LIMITS)
+    with WorkerProcess(config, PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path / "plugins")])) as worker:
+        changes = worker.send("lost", STREAM, **TOKEN)["changes"]
+        found = worker.stop()
 
     stopped = worker.events()[-1]
-    assert code == 1
-    assert (stopped["event"], stopped["left"]) == ("worker.stopped", 0)
-    assert stopped["lost"] > 10
+    assert found == code
+    assert (stopped["left"], stopped["lost"]) == ((changes, 0) if store else (0, changes))
 
 
 # --- what cannot run --------------------------------------------------------------------------------------------------
