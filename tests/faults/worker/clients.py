@@ -18,8 +18,8 @@ __all__ = ["Client", "Clients"]
 
 _BROKEN: Final = (BrokenResourceError, ClosedResourceError, EndOfStream, OSError, TimeoutError)
 _AGAIN_S: Final = 0.02
-_PIECE_BYTES: Final = 400
-_PACE_S: Final = 0.02  # between pieces; a run takes about a second
+_PIECE_BYTES: Final = 1000
+_PACE_S: Final = 0.01  # between pieces; a run takes half a second, a large one longer
 _ANSWER_S: Final = 10.0
 
 
