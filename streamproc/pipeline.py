@@ -390,6 +390,11 @@ class Pipeline:
         return 0 if self._journal is None else self._journal.pending
 
     @property
+    def is_store_failing(self) -> bool:
+        """Whether changes wait for a store that did not take them."""
+        return self._journal is not None and self._journal.is_failing
+
+    @property
     def anomalies(self) -> Mapping[str, int]:
         """Kind of anomaly -> how often it was met, over all streams so far."""
         found = self._anomalies.copy()

@@ -35,6 +35,7 @@ class Journal:
         self._waiting: list[Change] = []
         self._storing = 0  # changes in the transaction under way
         self._stored = 0  # changes that are durable
+        self.is_failing = False  # the last transaction did not come to pass
         self._work = Event()
         self._progress = Event()
         self._is_draining = False
@@ -101,10 +102,12 @@ class Journal:
                 last = await self._store.append(changes)
             except StoreError as error:
                 failures += 1
+                self.is_failing = True
                 wait_s = _RETRY.wait_s(failures, self._random)
                 log.error("store.unavailable", attempt=failures, wait_s=round(wait_s, 3), cause=str(error))
                 await sleep(wait_s)
                 continue
+            self.is_failing = False
             if failures:
                 log.info("store.recovered", failures=failures, after_s=round(current_time() - since_s, 3))
             return last

@@ -24,7 +24,7 @@ from streamproc.core.dialect import dialect_names
 from streamproc.errors import ConfigError, LimitExceeded, StoreError
 from streamproc.pipeline import Pipeline
 from streamproc.worker.http import Refused, Route, json_response
-from streamproc.worker.ingest_body import BadGzip, Gunzip
+from streamproc.worker.ingest_body import BadGzip, Bomb, Gunzip
 from streamproc.worker.ingest_stream import BodyKind, IngestStream, Stopped, StreamSummary
 
 __all__ = ["Ingest", "IngestLimits"]
@@ -146,7 +146,8 @@ class Ingest:
                 return await self._finish(stream)
         except (*_BROKEN, BadGzip) as error:
             broken = error
-        except LimitExceeded as error:
+        except (LimitExceeded, Bomb) as error:
+            stream.failure = str(error)
             raise _too_large(self._end(stream), str(error)) from error
         finally:
             stopped = stream.detach()
@@ -225,7 +226,7 @@ class Ingest:
         """Feed a body to its end.
 
         Raises:
-            LimitExceeded: the stream cannot go on.
+            LimitExceeded, Bomb: the stream cannot go on.
             BadGzip, ConnectionError, ...: the body cannot.
         """
         while not content.at_eof():
@@ -244,7 +245,6 @@ class Ingest:
     async def _feed(self, stream: IngestStream, piece: bytes) -> None:
         limit = self.limits.body_bytes_max
         if stream.offset + len(piece) > limit:
-            stream.failure = f"expected at most {limit} bytes (body_bytes_max), more came"
             raise LimitExceeded("body_bytes_max", limit)
         self.received_bytes += len(piece)
         await stream.feed(piece)

@@ -7,16 +7,20 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["BadGzip", "Gunzip", "Lines"]
+__all__ = ["BadGzip", "Bomb", "Gunzip", "Lines"]
 
 _PIECE: Final = 64 * 1024  # bytes that are inflated at once
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_RATIO_MAX: Final = 100  # of what comes out to what went in; event streams have 5 to 30 ...
+_RATIO_MAX: Final = 100  # of what comes out to what went in; recorded event streams have 5 to 55 ...
 _RATIO_FREE: Final = 1024 * 1024  # ... and short ones, whatever they have, harm nobody
 
 
 class BadGzip(Exception):
-    """A body that is no gzip, was cut, or is made to be large."""
+    """A body that is no gzip, or was cut."""
+
+
+class Bomb(Exception):
+    """A body that is made to be large; whoever sent it has nothing to go on with."""
 
 
 class Gunzip:
@@ -31,7 +35,8 @@ class Gunzip:
         """What some bytes of a body become, at most 64 KiB at a time.
 
         Raises:
-            BadGzip: this is none, or grows too much.
+            BadGzip: this is none.
+            Bomb: it grows too much.
         """
         self._taken += len(data)
         while data or not self._is_between:
@@ -41,7 +46,7 @@ class Gunzip:
                 raise BadGzip("the body is no gzip, or is damaged") from error
             self._given += len(piece)
             if self._given > max(_RATIO_FREE, self._taken * _RATIO_MAX):
-                raise BadGzip(f"the body grows more than {_RATIO_MAX} times")
+                raise Bomb(f"the body grows more than {_RATIO_MAX} times")
             if piece:
                 yield piece
             self._is_between = self._inflate.eof

@@ -388,7 +388,9 @@ async def test_a_body_that_is_made_to_be_large() -> None:
     async with serving() as at:
         answer = await at.post("one", gzip.compress(b":" + b"x" * 2**24), GZIP)
 
-        assert (answer.status, answer.data["error"]["message"]) == (400, "the body grows more than 100 times")
+        assert (answer.status, answer.data["error"]["code"]) == (413, "limit")
+        assert answer.data["error"]["message"].endswith("the body grows more than 100 times")
+        assert at.ingest.totals == {("auto", "failed"): 1}
         assert at.ingest.received_bytes <= 2 * 2**20
 
 
