@@ -1,7 +1,9 @@
 """`proxy`: passes requests on to an API, and records the runs in its streams, until it is told to end."""
 
 import signal
+import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
@@ -11,6 +13,8 @@ from streamproc.cli.notes import note
 from streamproc.errors import ConfigError
 
 __all__ = ["PROXY_EPILOGUE", "proxy"]
+
+_SWITCH_S: Final = 0.0005  # for so long a thread that writes the store may keep the traffic waiting
 
 PROXY_EPILOGUE: Final = """\
 Examples:
@@ -101,8 +105,9 @@ def proxy(
 
     from streamproc.cli.logs import logs_as_notes
 
+    sys.setswitchinterval(_SWITCH_S)
     with logs_as_notes():
-        anyio.run(serve)
+        anyio.run(serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     return Exit.OK
 
 

@@ -28,6 +28,7 @@ from streamproc.pipeline import Pipeline
 from streamproc.worker.headers import size_bytes, tokens
 from streamproc.worker.proxy_exchange import Exchanges
 from streamproc.worker.proxy_response import Relayed, refused
+from streamproc.worker.proxy_server import ProxyServer
 from streamproc.worker.proxy_statistics import Counts, ProxyStatistics
 from streamproc.worker.proxy_upstream import base_of, new_session
 from streamproc.worker.tap import Backlog
@@ -38,6 +39,9 @@ __all__ = ["Proxy"]
 log = structlog.get_logger("streamproc")
 
 _KEEP_ALIVE_S: Final = 75.0  # for a client's next request, or the rest of its head
+_GATHER_S: Final = 0.1  # waking a task for each event would cost the traffic more than processing it
+_CUT_S: Final = 0.1  # for a request to notice that it is cut off
+_LEAST_S: Final = 1.0  # for what has passed to be processed, even when nothing is waited for
 
 
 class Proxy:
@@ -57,7 +61,7 @@ class Proxy:
         max_header_bytes: of a request or an answer.
         max_hydrate_bytes: of an answer whose objects are taken over.
         max_backlog_bytes: that wait for the pipeline, of all streams together.
-        drain_s: how long leaving waits for the requests under way, and then for the pipeline to follow their streams.
+        drain_s: how long leaving waits for the requests under way, and then for their copies to be processed.
         random: for the names of streams.
 
     Raises:
@@ -102,6 +106,7 @@ class Proxy:
         self._counts = Counts()
         self._backlog = Backlog(max_backlog_bytes)
         self._stack = AsyncExitStack()
+        self._progress = anyio.Event()  # a request has ended
         self._group: TaskGroup  # while it is open
         self._exchanges: Exchanges
 
@@ -137,17 +142,33 @@ class Proxy:
             self._random,
             dialect=self._dialect,
             max_hydrate_bytes=self._max_hydrate_bytes,
+            gather_s=0.0 if self._is_closed_on_failure else _GATHER_S,
         )
-        stack.push_async_callback(taps.drain, self._drain_s)
+        stack.push_async_callback(taps.drain, max(self._drain_s, _LEAST_S))
         session = await stack.enter_async_context(self._new_session())
         self._exchanges = Exchanges(
-            session, self._prefix, taps, self._counts, waits_for_pipeline=self._is_closed_on_failure
+            session,
+            self._prefix,
+            taps,
+            self._counts,
+            waits_for_pipeline=self._is_closed_on_failure,
+            idle_timeout_s=self._idle_timeout_s,
         )
         await self._listen(stack)
 
     async def _leave_group(self) -> None:
         self._group.cancel_scope.cancel()
         await self._group.__aexit__(None, None, None)  # an error of the block goes on as it is, in no group
+
+    async def _drain(self, runner: web.ServerRunner, server: ProxyServer) -> None:
+        """Take no more connections, and wait for the requests under way."""
+        for site in runner.sites:
+            await site.stop()
+        server.close_idle()
+        with anyio.move_on_after(self._drain_s):
+            while self._counts.active:
+                self._progress = anyio.Event()
+                await self._progress.wait()
 
     def _new_session(self) -> aiohttp.ClientSession:
         return new_session(
@@ -159,7 +180,7 @@ class Proxy:
     async def _listen(self, stack: AsyncExitStack) -> None:
         silent = logging.Logger("streamproc.worker")  # what aiohttp says of bad requests shows their content
         silent.disabled = True
-        server = _Server(
+        server = ProxyServer(
             self._handle,
             handler_cancellation=True,
             keepalive_timeout=_KEEP_ALIVE_S,
@@ -169,9 +190,10 @@ class Proxy:
             max_field_size=self._max_header_bytes,
             auto_decompress=False,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=self._drain_s)
+        runner = web.ServerRunner(server, shutdown_timeout=_CUT_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(self._drain, runner, server)
         try:
             await web.TCPSite(runner, self._host, self._port).start()
         except OSError as error:
@@ -220,6 +242,7 @@ class Proxy:
             raise ConnectionResetError from None  # which ends the connection
         finally:
             counts.active -= 1
+            self._progress.set()
 
     async def _refusal(self, request: web.BaseRequest) -> Relayed | None:
         """The answer to what cannot be passed on."""
@@ -246,23 +269,6 @@ class Proxy:
         with anyio.move_on_after(self._connect_timeout_s):
             return await self._pipeline.can_take()
         return False
-
-
-class _Server(web.Server):
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-
-class _Connection(web.RequestHandler):
-    """A client's connection. Of a chunk that is none, aiohttp's tells the next request and not this one's body."""
-
-    __slots__ = ()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        request = self._current_request
-        if request is not None and self._messages and not request.content.is_eof():
-            request.content.set_exception(web.RequestPayloadError("no HTTP"))
 
 
 def is_loopback(host: str) -> bool:

@@ -39,13 +39,21 @@ class Exchanges:
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, prefix: str, taps: Taps, counts: Counts, *, waits_for_pipeline: bool
+        self,
+        session: aiohttp.ClientSession,
+        prefix: str,
+        taps: Taps,
+        counts: Counts,
+        *,
+        waits_for_pipeline: bool,
+        idle_timeout_s: float,
     ) -> None:
         self._session = session
         self._prefix = prefix
         self._taps = taps
         self._counts = counts
         self._waits_for_pipeline = waits_for_pipeline
+        self._idle_timeout_s = idle_timeout_s
 
     async def carry_out(self, request: web.BaseRequest) -> Relayed:
         """Pass a request on, and its answer back; what is returned has been sent, or says what went wrong.
@@ -96,7 +104,7 @@ class Exchanges:
         if framing == "none":
             return relayed
         copy = self._taps.begin(request.method, request.raw_path.partition("?")[0], status, response.headers)
-        answer = Answer(response)
+        answer = Answer(response, self._idle_timeout_s)
         is_whole = False
         try:
             is_whole = await self._stream(answer, relayed, copy)

@@ -69,7 +69,8 @@ class Relayed(web.StreamResponse):
         if data:
             data = bytes(data)
             self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
-            await self._to.writer.drain()
+            if self._to.protocol.writing_paused:
+                await self._to.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Say that the body is complete, once; nothing, when the connection was broken off."""

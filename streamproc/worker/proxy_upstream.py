@@ -3,6 +3,7 @@
 aiohttp's client is told to add nothing, follow nothing, decompress nothing and remember nothing.
 """
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -98,25 +99,33 @@ class Upload(AsyncIterablePayload):
 class Answer:
     """The body of an upstream's answer, in the pieces in which it comes. Call `close` at the end.
 
+    Two things aiohttp leaves open. It sets a timer for each piece, which costs as much as reading one; here one timer
+    lasts for many. And of a chunk that is none it tells whoever waits for a head, not whoever waits for a body.
+
+    Args:
+        idle_timeout_s: how long nothing may come while somebody waits for it.
+
     Attributes:
         was_reset: the connection was torn down rather than ended.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_timeout_s: float) -> None:
         self._content = response.content
+        self._loop = asyncio.get_running_loop()
+        self._idle_timeout_s = idle_timeout_s
+        self._waits_since_s: float | None = None  # when the wait under way began
+        self._timer = self._loop.call_later(idle_timeout_s, self._look)
         self._protocol = None if response.connection is None else response.connection.protocol
         self._closed = None if self._protocol is None else self._protocol.closed
+        if self._protocol is not None:
+            self._protocol.read_timeout = None
         if self._closed is not None:
-            self._closed.add_done_callback(self._look)
+            self._closed.add_done_callback(self._lost)
 
     def close(self) -> None:
+        self._timer.cancel()
         if self._closed is not None:
-            self._closed.remove_done_callback(self._look)
-
-    def _look(self, _: object) -> None:
-        """Of a chunk that is none, aiohttp tells whoever waits for a head, and not whoever waits for a body."""
-        if self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError):
-            self._content.set_exception(aiohttp.ClientPayloadError("no HTTP"))
+            self._closed.remove_done_callback(self._lost)
 
     async def next(self) -> bytes:
         """The next piece; b"" at the end.
@@ -124,6 +133,7 @@ class Answer:
         Raises:
             Exception: one of `FOREIGN`, after the last piece that came; the body is not complete.
         """
+        self._waits_since_s = self._loop.time()
         try:
             return await self._content.readany()
         except FOREIGN as error:
@@ -131,11 +141,25 @@ class Answer:
             if not rest:
                 raise
             return rest
+        finally:
+            self._waits_since_s = None
 
     @property
     def was_reset(self) -> bool:
         error = None if self._protocol is None else self._protocol.exception()
         return isinstance(error, ConnectionResetError | aiohttp.ClientOSError)
+
+    def _look(self) -> None:
+        now_s = self._loop.time()
+        since_s = now_s if self._waits_since_s is None else self._waits_since_s
+        if now_s - since_s < self._idle_timeout_s:
+            self._timer = self._loop.call_at(since_s + self._idle_timeout_s, self._look)
+        else:
+            self._content.set_exception(aiohttp.SocketTimeoutError("silent"))
+
+    def _lost(self, _: object) -> None:
+        if self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError):
+            self._content.set_exception(aiohttp.ClientPayloadError("no HTTP"))
 
     def _rest(self, error: BaseException) -> bytes:
         """What came before the error and is still unread: aiohttp raises at once, whatever it holds."""

@@ -3,8 +3,11 @@
 Who passes the stream on calls `offer`, which never waits and never raises; a task of its own reads the copy, finds out
 what it is, and has the pipeline follow it. So whatever the pipeline, its sinks or its store do, the traffic does not
 feel it. When they do not keep up and the backlog is full, the tap ends early and its stream is marked as truncated.
+
+Waking a task for each event would cost the traffic more than processing does, so pieces are gathered for a moment.
 """
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final
@@ -24,7 +27,7 @@ __all__ = ["Backlog", "Tap"]
 _PIECE_BYTES: Final = 64 * 1024  # processed at a time; then the traffic has its turn
 _LOOK_BYTES: Final = 256 * 1024  # of a stream, in which a dialect has to recognise an event ...
 _LOOK_FRAMES: Final = 64  # ... and events
-_ROOM_BYTES: Final = 256 * 1024  # more than this waits for the pipeline where the traffic waits too
+_ROOM_BYTES: Final = 1024 * 1024  # more than this waits for the pipeline where the traffic waits too
 
 
 class Backlog:
@@ -52,6 +55,9 @@ class Backlog:
 class Tap:
     """The copy of one stream; a `Source`, to be opened once.
 
+    Args:
+        gather_s: once it is opened, for how long pieces are gathered before they are processed.
+
     Attributes:
         name: of the stream.
         ended_by: why it ended before the stream did; None if it did not.
@@ -60,12 +66,14 @@ class Tap:
     resumable = False
     repeatable = False
 
-    def __init__(self, name: str, decoder: Decoder, backlog: Backlog) -> None:
+    def __init__(self, name: str, decoder: Decoder, backlog: Backlog, *, gather_s: float = 0.0) -> None:
         self.name = name
         self.ended_by: Untapped | None = None
         self._decoder = decoder
         self._backlog = backlog
-        self._waiting: list[bytes] = []
+        self._gather_s = gather_s
+        self._is_open = False
+        self._waiting: deque[bytes] = deque()
         self._size = 0  # of them
         self._is_complete = False  # nothing more will be offered
         self._news = anyio.Event()
@@ -83,9 +91,10 @@ class Tap:
         if not self._backlog.takes(len(chunk)):
             self._end_early("backlog")
             return
+        if not self._waiting:
+            self._news.set()
         self._waiting.append(chunk)
         self._size += len(chunk)
-        self._news.set()
 
     def complete(self, is_whole: bool) -> None:
         """Nothing more will pass. What the stream is worth shows in its events, not in how it ended."""
@@ -116,13 +125,14 @@ class Tap:
     @asynccontextmanager
     async def open(self, cursor: str | None) -> AsyncGenerator[AsyncIterator[bytes]]:
         """The stream from its beginning; see `Source.open`. Reading raises `SourceError` when the tap ended early."""
+        self._is_open = True
         async with aclosing(self._chunks()) as chunks:
             yield chunks
 
     def abandon(self, reason: Untapped) -> None:
         """Nobody reads on: let go of what waits, and take nothing more in."""
         self._end_early(reason)
-        self._take()
+        self._take(self._size)
         self._seen.clear()
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
@@ -144,7 +154,9 @@ class Tap:
                 await self._turn()
                 return piece
             if self._waiting:
-                self._pieces = self._cut(self._take())
+                if self._is_open and self._gather_s and self._size < _PIECE_BYTES and not self._is_complete:
+                    await anyio.sleep(self._gather_s)
+                self._pieces = self._cut(self._take(_PIECE_BYTES))
                 self._is_fresh = True
             elif self.ended_by is not None:
                 raise SourceError(f"{self.name}: the tap ended early ({self.ended_by})")
@@ -164,10 +176,13 @@ class Tap:
         for start in range(0, len(data), _PIECE_BYTES):
             yield from self._decoder.pieces(data[start : start + _PIECE_BYTES])
 
-    def _take(self) -> bytes:
-        """All that waits."""
-        data = b"".join(self._waiting)
-        self._waiting.clear()
+    def _take(self, size: int) -> bytes:
+        """What waits, as far as a piece reaches that makes it `size`."""
+        taken: list[bytes] = []
+        while self._waiting and size > 0:
+            taken.append(self._waiting.popleft())
+            size -= len(taken[-1])
+        data = b"".join(taken)
         self._backlog.leave(len(data))
         self._size -= len(data)
         self._progress.set()

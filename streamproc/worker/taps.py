@@ -57,6 +57,7 @@ class Taps:
         group: runs their tasks.
         dialect: of all streams; "auto" finds each one's out.
         max_hydrate_bytes: of an answer whose objects are taken over, as it passes and decompressed.
+        gather_s: see `Tap`.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Taps:
         *,
         dialect: str,
         max_hydrate_bytes: int,
+        gather_s: float,
     ) -> None:
         self._pipeline = pipeline
         self._group = group
@@ -76,6 +78,7 @@ class Taps:
         self._backlog = backlog
         self._random = random
         self._dialect = dialect
+        self._gather_s = gather_s
         self._active = 0
         self._idle = anyio.Event()
         self._max_hydrate_bytes = max_hydrate_bytes
@@ -97,7 +100,7 @@ class Taps:
             return None
         if is_stream:
             name = f"{method} {path[:_NAME_MAX]} {self._random.getrandbits(64):016x}"
-            tap = Tap(name, decode, self._backlog)
+            tap = Tap(name, decode, self._backlog, gather_s=self._gather_s)
             self._start(self._follow, tap)
             return tap
         return _Body(self._backlog, self._max_hydrate_bytes, lambda body: self._finish(body, decode))

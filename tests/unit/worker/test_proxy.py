@@ -1,6 +1,7 @@
 """The proxy on the wire: what passes, byte for byte and piece by piece, and what each end does to the other."""
 
 import zlib
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -689,17 +690,51 @@ async def test_leaving_waits_for_what_is_under_way() -> None:
     async def read(client: Peer) -> None:
         bodies.append(await client.rest())
 
-    async with listening(serve) as upstream, anyio.create_task_group() as group:
-        async with proxied(upstream) as (proxy, _):
-            client_context = connected(proxy.url)
-            client = await client_context.__aenter__()
-            await client.send(get())
-            await client.until(b"1\r\n1\r\n")
-            group.start_soon(read, client)
-            goes_on.set()
-        await client_context.__aexit__(None, None, None)
+    async with (
+        AsyncExitStack() as stack,
+        listening(serve) as upstream,
+        anyio.create_task_group() as group,
+        proxied(upstream) as (proxy, _),
+    ):
+        client = await stack.enter_async_context(connected(proxy.url))
+        await client.send(get())
+        await client.until(b"1\r\n1\r\n")
+        group.start_soon(read, client)
+        goes_on.set()
 
     assert bodies == [b"1\r\n2\r\n0\r\n\r\n"]
+
+
+async def test_leaving_waits_for_an_upload() -> None:
+    """Its body is still read, and answered; a connection without a request ends at once."""
+    begun = anyio.Event()
+
+    async def serve(peer: Peer) -> None:
+        await peer.head()
+        begun.set()
+        body = await peer.exactly(10)
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    seen: list[bytes] = []
+
+    async def upload(client: Peer, idle: Peer) -> None:
+        await idle.gone()
+        await client.send(b"67890")
+        seen.append(await client.rest())
+
+    async with (
+        AsyncExitStack() as stack,
+        listening(serve) as upstream,
+        anyio.create_task_group() as group,
+        proxied(upstream) as (proxy, _),
+    ):
+        client = await stack.enter_async_context(connected(proxy.url))
+        idle = await stack.enter_async_context(connected(proxy.url))
+        await client.send(get("/", "Content-Length: 10", method="POST") + b"12345")
+        await begun.wait()
+        group.start_soon(upload, client, idle)
+
+    assert [parsed(data).body for data in seen] == [b"1234567890"]
 
 
 async def test_leaving_cuts_off_what_does_not_end() -> None:
@@ -713,14 +748,12 @@ async def test_leaving_cuts_off_what_does_not_end() -> None:
         gone.set()
 
     with anyio.fail_after(LIMIT_S):
-        async with listening(serve) as upstream, Pipeline() as pipeline:
+        async with AsyncExitStack() as stack, listening(serve) as upstream, Pipeline() as pipeline:
             async with Proxy(upstream, pipeline, drain_s=0.1) as proxy:
-                client_context = connected(proxy.url)
-                client = await client_context.__aenter__()
+                client = await stack.enter_async_context(connected(proxy.url))
                 await client.send(get())
                 await client.until(b"1\r\n1\r\n")
             rest = await client.rest()
-            await client_context.__aexit__(None, None, None)
             await gone.wait()
 
     assert rest == b""
