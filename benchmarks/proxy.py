@@ -190,4 +190,4 @@ async def _serve(upstream: int) -> None:
 
 if __name__ == "__main__":
     allow_sockets()
-    anyio.run(_serve, int(sys.argv[1]), backend_options={'use_uvloop': sys.argv[2:] == ['uvloop']})
+    anyio.run(_serve, int(sys.argv[1]), backend_options={"use_uvloop": sys.argv[2:] == ["uvloop"]})

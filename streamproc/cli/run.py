@@ -53,13 +53,13 @@ def run(config: str, /) -> int:
 
     from streamproc.wording import where_text
     from streamproc.worker.logs import logging_to
-    from streamproc.worker.service import Worker
+    from streamproc.worker.service import serve
 
     log = structlog.get_logger("streamproc")
     options = {"use_uvloop": find_spec("uvloop") is not None}  # installed by whoever wants it
     with logging_to(sys.stderr, loaded.log):
         try:
-            outcome = anyio.run(Worker(loaded).run, backend_options=options)
+            outcome = anyio.run(serve, loaded, backend_options=options)
         except StreamprocError:
             raise
         except Exception as error:

@@ -7,7 +7,6 @@
 """
 
 import logging
-import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TextIO
@@ -117,5 +116,5 @@ class _Libraries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Tell that something was said, where, and the kind of exception; not what."""
         error = record.exc_info[1] if record.exc_info else None
-        where = f"{record.module}:{record.lineno}"
-        log.warning("library.logged", logger=record.name, where=where, cause=None if error is None else type(error).__name__)
+        cause = None if error is None else type(error).__name__
+        log.warning("library.logged", logger=record.name, where=f"{record.module}:{record.lineno}", cause=cause)

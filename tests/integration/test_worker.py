@@ -186,11 +186,11 @@ def test_streams_under_way_may_end(write: Write) -> None:
     config = write(INGEST + ADMIN + STORE + "[limits]\ndrain_s = 20\n")
     with WorkerProcess(config) as worker, Upload(worker, "late") as upload:
         upload.send(STREAM[:500])
-        eventually(lambda: b'"offset":500' in worker.ask("GET", "ingest", "/v1/streams/late", **TOKEN)[1])
+        eventually(lambda: b'"offset":500' in worker.ask("GET", "ingest", "/v1/streams/late", headers=TOKEN)[1])
         worker.tell()
         worker.await_event("worker.stopping")
         with pytest.raises(ConnectionError):
-            worker.send("another", STREAM, **TOKEN)
+            worker.send("another", STREAM, TOKEN)
         upload.send(STREAM[500:])
         upload.send(b"")
         answer = upload.answer()
@@ -231,9 +231,9 @@ def test_a_run_that_was_open_goes_on_in_the_next_life(write: Write) -> None:
         eventually(lambda: len(rows_if_any(config.parent / "runs.db")) == 1)
         assert worker.stop(signal.SIGKILL) == -signal.SIGKILL
     with WorkerProcess(config) as worker:
-        known = worker.ask("GET", "ingest", "/v1/streams/mine", **TOKEN)[0].status
+        known = worker.ask("GET", "ingest", "/v1/streams/mine", headers=TOKEN)[0].status
         summary = worker.send(
-            "mine", stream + sse(arguments("1}"), step("completed", call=call('{"a":1}')), run("completed")), **TOKEN
+            "mine", stream + sse(arguments("1}"), step("completed", call=call('{"a":1}')), run("completed")), TOKEN
         )
         assert worker.stop() == 0
 
@@ -282,7 +282,7 @@ def test_what_a_sink_did_not_get_until_the_deadline(
     install(monkeypatch, tmp_path / "plugins", "away", {"sinks": {"away": "away:PLUGIN"}}, module=AWAY)
     config = write(INGEST + store + '[[sinks]]\nkind = "away"\n' + LIMITS)
     with WorkerProcess(config, PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path / "plugins")])) as worker:
-        changes = worker.send("lost", STREAM, **TOKEN)["changes"]
+        changes = worker.send("lost", STREAM, TOKEN)["changes"]
         found = worker.stop()
 
     stopped = worker.events()[-1]

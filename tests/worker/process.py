@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 __all__ = ["ROOT", "WorkerProcess", "environment", "free_port"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+NO_HEADERS: Final[Mapping[str, str]] = {}
+
 _START_S: Final = 30.0
 _POLL_S: Final = 0.01
 
@@ -109,23 +111,21 @@ class WorkerProcess:
     # -- what is asked of it ------------------------------------------------------------------------------------------
 
     def ask(
-        self, method: str, server: str, path: str, body: bytes | None = None, **headers: str
+        self, method: str, server: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
     ) -> tuple[HTTPResponse, bytes]:
         """One request of its own connection; the answer and its body."""
         connection = HTTPConnection(urlsplit(self.addresses[server]).netloc, timeout=30)
         try:
-            fields = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body, {"Connection": "close", **fields})
+            connection.request(method, path, body, {"Connection": "close", **headers})
             answer = connection.getresponse()
             return answer, answer.read()
         finally:
             connection.close()
 
-    def send(self, name: str, body: bytes, **headers: str) -> Any:
+    def send(self, name: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Any:
         """Send a whole stream; its summary."""
-        answer, data = self.ask(
-            "POST", "ingest", f"/v1/streams/{name}", body, **{"Content_Type": "text/event-stream", **headers}
-        )
+        headers = {"Content-Type": "text/event-stream", **headers}
+        answer, data = self.ask("POST", "ingest", f"/v1/streams/{name}", body, headers)
         assert answer.status == 200, data
         return json.loads(data)
 

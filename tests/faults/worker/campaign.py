@@ -1,7 +1,7 @@
 """Lives of one worker under load, ended by signals at random moments: always the same files, the same clients.
 
-A life that is told to end has to do so with exit code 0 within its deadline, and leave nothing for later. In the end the
-store, the sink's file and the clients have to agree, see checker.py.
+A life that is told to end has to do so with exit code 0 within its deadline, and leave nothing for later. In the end
+the store, the sink's file and the clients have to agree, see checker.py.
 """
 
 import signal
@@ -66,9 +66,7 @@ class Lives(Struct):
 async def live_often(folder: Path, seed: int, count: int, number: signal.Signals, progress: Progress) -> Lives:
     """End so many lives by a signal, then let one see everything to its end."""
     random, port = Random(seed), free_port()
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "worker.toml"
-    config.write_text(_CONFIG.format(port=port, deadline_s=DEADLINE_S), encoding="utf-8")
+    config = _write_config(folder, port)
     found = Lives(Checker(folder, seed, (CANARY, TOKEN)))
     clients = Clients(port, _CLIENTS, seed)
     async with anyio.create_task_group() as group:
@@ -80,11 +78,8 @@ async def live_often(folder: Path, seed: int, count: int, number: signal.Signals
         clients.is_over = True
         with WorkerProcess(config, is_awaited=False, WORKER_TOKEN=TOKEN) as worker:
             await anyio.to_thread.run_sync(worker.await_start)
-            while clients.open:
-                await anyio.sleep(0.05)
-            group.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(worker.stop)
+            await clients.ended.wait()
+            await anyio.to_thread.run_sync(worker.stop)
             found.checker.after_life(worker, is_gentle=True)
     for client in clients.every:
         found.resumed += client.resumed
@@ -92,6 +87,13 @@ async def live_often(folder: Path, seed: int, count: int, number: signal.Signals
         found.runs += client.number
     found.checker.at_end({client.name: client.number for client in clients.every})
     return found
+
+
+def _write_config(folder: Path, port: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "worker.toml"
+    config.write_text(_CONFIG.format(port=port, deadline_s=DEADLINE_S), encoding="utf-8")
+    return config
 
 
 async def _live(config: Path, found: Lives, clients: Clients, number: signal.Signals, after_s: float) -> None:

@@ -1,14 +1,14 @@
 """Do the store, the sink's file, the log and the clients agree? Faults have a kind each, all of which must stay empty:
 
-    lost          a run whose end was answered is not in the store, or a change of the journal not in the file
-    doubled       a change is in the file twice
-    redelivered   a sink got again what it had acknowledged to a life that was told to end
-    left          a life that was told to end left something for the next one
-    wrong state   a run, step or message is not what its stream said
-    out of order  lines of the file are not in the order of the journal
-    failed        a life ended otherwise than it should
-    late          it took longer than its deadline
-    leaked        a secret is in a log or a metric
+lost          a run whose end was answered is not in the store, or a change of the journal not in the file
+doubled       a change is in the file twice
+redelivered   a sink got again what it had acknowledged to a life that was told to end
+left          a life that was told to end left something for the next one
+wrong state   a run, step or message is not what its stream said
+out of order  lines of the file are not in the order of the journal
+failed        a life ended otherwise than it should
+late          it took longer than its deadline
+leaked        a secret is in a log or a metric
 """
 
 import json

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import SocketStream
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tests.faults.kill.work import run_bytes
 
@@ -39,11 +39,13 @@ class Clients:
     Attributes:
         every: the clients.
         is_over: no further run is begun.
+        ended: set once every run that was begun has ended.
     """
 
     def __init__(self, port: int, count: int, seed: int) -> None:
         self.every = [Client(f"client-{number}") for number in range(count)]
         self.is_over = False
+        self.ended = anyio.Event()
         self._port = port
         self._seed = seed
         self._random = Random(seed)
@@ -53,6 +55,7 @@ class Clients:
         async with anyio.create_task_group() as group:
             for client in self.every:
                 group.start_soon(self._work, client)
+        self.ended.set()
 
     @property
     def open(self) -> int:
@@ -61,28 +64,28 @@ class Clients:
 
     async def _work(self, client: Client) -> None:
         while not self.is_over:
-            await self._send(client, run_bytes(self._seed, client.name, client.number))
-            client.number += 1
+            if await self._send(client, run_bytes(self._seed, client.name, client.number)):
+                client.number += 1
 
-    async def _send(self, client: Client, body: bytes) -> None:
-        """One run, until its end has been answered."""
+    async def _send(self, client: Client, body: bytes) -> bool:
+        """One run, until its end has been answered; False if it is over before anything of it was sent."""
         offset = 0
         while True:
             try:
                 async with await anyio.connect_tcp("127.0.0.1", self._port) as connection:
                     if await self._post(connection, client, body, offset):
                         client.is_open = False
-                        return
+                        return True
             except _BROKEN:
                 pass
             if self.is_over and not client.is_open:
-                return
+                return False
             await anyio.sleep(_AGAIN_S)
             if client.is_open:
                 offset = await self._offset(client, len(body))
                 if offset == len(body):
                     client.is_open = False
-                    return
+                    return True
 
     async def _post(self, connection: SocketStream, client: Client, body: bytes, offset: int) -> bool:
         """Send the rest of a run; whether it was taken to its end."""
