@@ -7,6 +7,7 @@
 """
 
 import logging
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TextIO
@@ -32,11 +33,11 @@ def logging_to(file: TextIO, config: LogConfig, *, colors: bool | None = None) -
     """Within it, events go to `file`; afterwards structlog and the standard library are as they were.
 
     Args:
-        colors: whether a console gets them; by default if `file` is a terminal.
+        colors: whether a console gets them; by default if `file` is a terminal that knows them.
     """
     render: Any = _json_line
     if config.format == "console":
-        colors = is_terminal(file) if colors is None else colors
+        colors = _knows_colors(file) if colors is None else colors
         render = structlog.dev.ConsoleRenderer(pad_event_to=_EVENT_WIDTH, colors=colors, sort_keys=False)
     before = structlog.get_config() if structlog.is_configured() else None
     structlog.configure(
@@ -62,6 +63,10 @@ def logging_to(file: TextIO, config: LogConfig, *, colors: bool | None = None) -
             structlog.reset_defaults()
         else:
             structlog.configure(**before)
+
+
+def _knows_colors(file: TextIO) -> bool:
+    return is_terminal(file) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class _Lines:

@@ -184,6 +184,7 @@ class _Worker:
             self._pipeline,
             store=self._store,
             ingest=self._ingest,
+            proxy=self._proxy,
             idle=self._idle,
             lag=self._lag,
             servers=self._servers,

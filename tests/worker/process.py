@@ -2,21 +2,24 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 __all__ = ["ROOT", "WorkerProcess", "environment", "free_port"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 _START_S: Final = 30.0
@@ -81,17 +84,27 @@ class WorkerProcess:
         started = self.await_event("worker.started")
         self.addresses = {name: started[name] for name in ("ingest", "proxy", "admin") if started[name]}
 
+    def await_lines(self) -> None:
+        """The same of a worker that logs for people."""
+        started = self._await(
+            lambda: next((line for line in self.log().splitlines() if "worker.started" in line), None)
+        )
+        found = re.findall(r" (ingest|proxy|admin)=(\S+)", started)
+        self.addresses = {name: address for name, address in found if address != "None"}
+
     def await_event(self, event: str) -> dict[str, Any]:
         """The first log event of that name, once it is there."""
+        return self._await(lambda: next((entry for entry in self.events() if entry["event"] == event), None))
+
+    def _await(self, find: Callable[[], T | None]) -> T:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             has_ended = self.child.poll() is not None
-            for entry in self.events():
-                if entry["event"] == event:
-                    return entry
+            if (found := find()) is not None:
+                return found
             assert not has_ended, f"ended with {self.child.returncode}: {self.log()}"
             time.sleep(_POLL_S)
-        raise AssertionError(f"no {event}: {self.log()}")
+        raise AssertionError(f"not so: {self.log()}")
 
     # -- what it says -------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ __all__ = ["Client", "Clients"]
 _BROKEN: Final = (BrokenResourceError, ClosedResourceError, EndOfStream, OSError, TimeoutError)
 _AGAIN_S: Final = 0.02
 _PIECE_BYTES: Final = 1000
-_PACE_S: Final = 0.01  # between pieces; a run takes half a second, a large one longer
+_PACE_S: Final = 0.006  # between pieces; a run takes a fraction of a second, a large one some seconds
+_CUT: Final = 0.01  # of all pieces: the connection is lost after it
 _ANSWER_S: Final = 10.0
 
 
@@ -100,6 +101,8 @@ class Clients:
             client.is_open = True
             offset += len(piece)
             await anyio.sleep(_PACE_S)
+            if self._random.random() < _CUT:
+                raise BrokenResourceError
         await connection.send(b"0\r\n\r\n")
         return (await _answer(connection)).startswith(b"HTTP/1.1 200")
 
