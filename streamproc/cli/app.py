@@ -230,10 +230,11 @@ def convert(
     if (store is None) != (run is None) or (store is not None and files):
         raise ConfigError("name files, or --store and --run")
     if store is not None and run is not None:
-        return convert_stored(store, run, stdout())
+        return convert_stored(store, run, stdout(), escape=is_terminal(sys.stdout))
     dialect_factory(dialect.replace(_DASH, "-"))
     sources = expand(_input_names(files))
-    return convert(sources, dialect, stdout(), ProgressBar(None, enabled=not is_terminal(sys.stdout)))
+    people = is_terminal(sys.stdout)
+    return convert(sources, dialect, stdout(), ProgressBar(None, enabled=not people), escape=people)
 
 
 def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | None":
