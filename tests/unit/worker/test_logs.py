@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -90,9 +89,9 @@ def test_what_is_bound_is_in_each_event() -> None:
 
 
 @pytest.fixture
-def library() -> Iterator[logging.Logger]:
+def library() -> logging.Logger:
     """A logger of somebody else's."""
-    yield logging.getLogger("some.library")
+    return logging.getLogger("some.library")
 
 
 def test_of_what_libraries_say_only_name_and_place_are_told(library: logging.Logger) -> None:
