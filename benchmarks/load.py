@@ -1,9 +1,9 @@
 """Bad sinks beside a good one under real load: does memory stay bounded, and do the accounts hold?
 
     python -m benchmarks.load               # a minute at 10,000 events/s
-    python -m benchmarks.load --seconds 6   # what the tests run
+    python -m benchmarks.load --seconds 6   # what the tests run, in virtual time
 
-Streams of runs that come and go are read at a pace, in real time. The good sink has the default settings; each kind of
+Streams of runs that come and go are read at a pace. The good sink has the default settings; each kind of
 bad one is there twice: once where it ends up closed, once where it lives to the end. The process exits with 1 when the
 resident set grew too far after its first seconds, when an account does not add up, or when the good sink missed
 anything. The full run's summary is kept in docs/load.md.
@@ -14,13 +14,12 @@ import asyncio
 import gc
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
-from anyio import create_task_group, sleep, sleep_forever
+from anyio import create_task_group, current_time, sleep, sleep_forever
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -34,6 +33,7 @@ from streamproc.errors import SinkUnavailable
 from streamproc.pipeline import Pipeline
 from streamproc.protocols import Sink
 from streamproc.sources.iterable import IterableSource
+from streamproc.testing.clock import run_virtual
 
 __all__ = ["Outcome", "run"]
 
@@ -136,12 +136,16 @@ def _sinks(good: Fast) -> list[tuple[Sink, DeliveryPolicy]]:
     ]
 
 
-def run(seconds: float, rate: float = 10_000.0) -> Outcome:
-    """Run the load; what the library logs is dropped."""
+def run(seconds: float, rate: float = 10_000.0, *, is_virtual: bool = False) -> Outcome:
+    """Run the load; what the library logs is dropped.
+
+    Args:
+        is_virtual: in virtual time, so that what comes of it does not depend on the machine.
+    """
     before = structlog.get_config()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[_drop])
     try:
-        return asyncio.run(_run(seconds, rate))
+        return run_virtual(_run, seconds, rate) if is_virtual else asyncio.run(_run(seconds, rate))
     finally:
         structlog.configure(**before)
 
@@ -152,7 +156,7 @@ def _drop(logger: object, method: str, event: object) -> str:
 
 async def _run(seconds: float, rate: float) -> Outcome:
     good = Fast()
-    end_s = time.monotonic() + seconds
+    end_s = current_time() + seconds
     streams = [_Stream(seed, rate / _STREAMS, end_s) for seed in range(_STREAMS)]
     unbalanced: list[str] = []
     async with (
@@ -163,7 +167,7 @@ async def _run(seconds: float, rate: float) -> Outcome:
             group.start_soon(pipeline.run, IterableSource(stream.chunks(), name=f"stream {number}"))
         await sleep(min(10.0, seconds / 3))
         settled_mib = _resident_mib()
-        while (left_s := end_s - 0.1 - time.monotonic()) > 0:
+        while (left_s := end_s - 0.1 - current_time()) > 0:
             await sleep(min(0.1, left_s))
             unbalanced += _unbalanced(pipeline.statistics())
         end_mib = _resident_mib()
@@ -206,15 +210,15 @@ class _Stream:
         self._end_s = end_s
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        start_s = time.monotonic()
+        start_s = current_time()
         blocks = self._blocks()
-        while (now_s := time.monotonic()) < self._end_s:
+        while (now_s := current_time()) < self._end_s:
             due = int((now_s - start_s) * self._rate) - self.events
             if due > 0:
                 chunk = b"".join([next(blocks) for _ in range(due)])
                 self.events += due
                 yield chunk
-                self.longest_wait_s = max(self.longest_wait_s, time.monotonic() - now_s)
+                self.longest_wait_s = max(self.longest_wait_s, current_time() - now_s)
             await sleep(_TICK_S)
         yield b"event: done\ndata: [DONE]\n\n"
 

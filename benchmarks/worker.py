@@ -2,8 +2,8 @@
 
     python -m benchmarks.worker [--events 200000] [--open 500]
 
-* *An event*: eight connections send whole runs as fast as they are taken, in pieces of 1 KiB. Counted is the CPU time of
-  the worker's process, sockets, store and sink included; the senders are another process.
+* *An event*: eight connections send whole runs as fast as they are taken, in pieces of 1 KiB. Counted is the CPU time
+  of the worker's process, sockets, store and sink included; the senders are another process.
 * *An open run*: so many connections bring a run with one step and 20 deltas each, and stay. Counted is how much its
   resident set grows by.
 * *Disk*: what the store's file holds after the worker has ended, and the sink's file, by events.
@@ -76,7 +76,7 @@ def _measure(folder: Path, deliver: str, keep: int, events: int, opened: int) ->
     config.write_text(_CONFIG.format(deliver=deliver, keep=keep), encoding="utf-8")
     runs = [_Run(seed) for seed in range(events // _Run(0).events)]
     sent = sum(run.events for run in runs)
-    with _started(config) as worker:
+    with WorkerProcess(config) as worker:
         pid, address = worker.child.pid, urlsplit(worker.addresses["ingest"]).netloc
         first = _resident_bytes(pid)
         cpu_s, since_s = _cpu_s(pid), monotonic()
@@ -102,10 +102,6 @@ def _measure(folder: Path, deliver: str, keep: int, events: int, opened: int) ->
     print(
         f"disk, of 1,000 events: {size / sent * 1000 / 1000:.1f} kB in the store, {lines / sent:.1f} kB in the sink's file"
     )
-
-
-def _started(config: Path) -> WorkerProcess:
-    return WorkerProcess(config)
 
 
 def _begin(connection: HTTPConnection, name: str) -> None:

@@ -315,18 +315,27 @@ class Pipeline:
         """
         return PushedStream(await self._begin(stream, dialect), self._take, self._room, self._end)
 
-    async def infer(self, run_id: str, status: str) -> None:
-        """Note how a run must have ended of which nothing is heard any more, see `Reducer.infer`.
+    async def infer(self, run_id: str, status: str) -> list[Change]:
+        """Note how a run must have ended of which nothing is heard any more, see `Reducer.infer`; returns the changes.
+
+        They are of a stream of their own, which hooks see end after each run.
 
         Raises:
-            StoreError: as `push`, the first time.
+            StoreError: as `push`, the first time; nothing was noted.
         """
         if _SILENT not in self._active:
             await self._begin(_SILENT, None)
         follower = self._active[_SILENT]
-        if follower is not None:
-            follower.proc.stamp(self._time())
-            await self._deliver(follower, follower.proc.infer(run_id, status))
+        if follower is None:  # another call is about to begin it
+            return []
+        follower.proc.stamp(self._time())
+        changes = follower.proc.infer(run_id, status)
+        if changes:
+            self._hand_on(follower, changes)
+            for hooks in self._hooks:
+                hooks.dispatch_end(_SILENT)
+            await self._settle(follower, changes)
+        return changes
 
     async def flush(self) -> None:
         """Return once all changes so far are durable; without a store at once, and without end while it fails."""

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from streamproc.cli.interrupts import interrupts_held
+
 __all__ = ["main"]
 
 
@@ -17,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write('the command line needs an extra: pip install "streamproc[cli]"\n')
         return 2
     try:
-        from streamproc.cli.app import run
+        with interrupts_held():
+            from streamproc.cli.app import run
 
         return run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:  # the import takes a moment, too

@@ -13,6 +13,7 @@ from streamproc.cli.check import CHECK_EPILOGUE, check
 from streamproc.cli.exits import Exit
 from streamproc.cli.explain import EXPLAIN_EPILOGUE, explain
 from streamproc.cli.init import INIT_EPILOGUE, init
+from streamproc.cli.interrupts import interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
 from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
@@ -140,32 +141,33 @@ def replay(
     price_as
         NAME=MODEL: the model that a name stands for, such as that of a deployment; may be repeated.
     """
-    from streamproc.cli.inputs import expand
-    from streamproc.cli.output import Printer
-    from streamproc.cli.progress import ProgressBar
-    from streamproc.cli.replay import replay
-    from streamproc.cli.tables import show_states
-    from streamproc.core.dialect import dialect_factory
+    with interrupts_held() as waiting:
+        from streamproc.cli.inputs import expand
+        from streamproc.cli.output import Printer
+        from streamproc.cli.progress import ProgressBar
+        from streamproc.cli.replay import replay
+        from streamproc.cli.tables import show_states
+        from streamproc.core.dialect import dialect_factory
 
-    dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
-    prices = _prices(output, cost, price_as or [])
-    sources = expand(_input_names(files))
-    people = is_terminal(sys.stdout)
-    show_table = show_states if people and not json else None
-    printer = Printer(output, stdout(), escape=people, show_table=show_table, prices=prices)
-    sizes = [source.size for source in sources]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
-    # On a terminal, a bar among lines that keep coming would be unreadable.
-    progress = ProgressBar(total, enabled=not (people and output == "changes"))
-    if store is None:
-        return replay(sources, dialect, printer, progress)
-    if store == _DASH:
-        raise ConfigError("--store: expected the name of a file, got -")
-    from streamproc.cli.keeping import keeping
-    from streamproc.cli.logs import logs_as_notes
+        dialect_factory(dialect.replace(_DASH, "-"))  # before anything is read
+        prices = _prices(output, cost, price_as or [])
+        sources = expand(_input_names(files))
+        people = is_terminal(sys.stdout)
+        show_table = show_states if people and not json else None
+        printer = Printer(output, stdout(), escape=people, show_table=show_table, prices=prices)
+        sizes = [source.size for source in sources]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        # On a terminal, a bar among lines that keep coming would be unreadable.
+        progress = ProgressBar(total, enabled=not (people and output == "changes"))
+        if store is None:
+            return replay(sources, dialect, printer, progress, waiting=waiting)
+        if store == _DASH:
+            raise ConfigError("--store: expected the name of a file, got -")
+        from streamproc.cli.keeping import keeping
+        from streamproc.cli.logs import logs_as_notes
 
-    with logs_as_notes(), keeping(store) as keeper:
-        return replay(sources, dialect, printer, progress, keeper)
+        with logs_as_notes(), keeping(store) as keeper:
+            return replay(sources, dialect, printer, progress, keeper, waiting)
 
 
 def _input_names(files: Sequence[str]) -> list[str]:

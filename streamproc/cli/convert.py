@@ -10,6 +10,7 @@ from typing import BinaryIO, Final, Literal, TypeAlias
 
 from streamproc.cli.exits import Exit
 from streamproc.cli.inputs import Source
+from streamproc.cli.interrupts import interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import States
 from streamproc.cli.progress import ProgressBar
@@ -74,9 +75,10 @@ def convert(sources: list[Source], dialect: str, out: BinaryIO, progress: Progre
         BrokenPipeError: nobody reads `out` any more.
     """
     writer = _Writer(out, escape=escape)
-    code = replay(sources, dialect, writer, progress)
-    writer.end()
-    return code
+    with interrupts_held() as waiting:  # no event is cut in the middle
+        code = replay(sources, dialect, writer, progress, waiting=waiting)
+        writer.end()
+        return code
 
 
 def convert_stored(path: str, run_id: str, out: BinaryIO, *, escape: bool) -> Exit:

@@ -1,7 +1,8 @@
 """`streamproc replay`: recorded streams in, final states out.
 
 Inputs are read in order and in chunks. Those that continue a run share a table of states; a table is printed when the
-next input starts another one, and at the end, whatever happened: what was merged so far is never lost.
+next input starts another one, and at the end, whatever happened: what was merged so far is never lost. An interrupt
+comes while an input is waited for (see interrupts.py), so what was merged was kept and printed, too.
 """
 
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamproc.cli.exits import Exit
 from streamproc.cli.inputs import InputError, Source
+from streamproc.cli.interrupts import Waiting
 from streamproc.cli.notes import note
 from streamproc.cli.opening import Opening, look_ahead
 from streamproc.cli.output import Consumer
@@ -42,18 +44,20 @@ def replay(
     printer: Consumer,
     progress: ProgressBar,
     keeper: "Keeper | None" = None,
+    waiting: Waiting = iter,
 ) -> Exit:
     """Replay all inputs; a bad one does not stop the others.
 
     Args:
         keeper: keeps every change in a store, before it is printed.
+        waiting: goes through an input; KeyboardInterrupt may come from it.
 
     Raises:
         ConfigError: there is no such dialect.
         BrokenPipeError: nobody reads stdout any more.
         StoreError: the store does not take any more; what it took before stays.
     """
-    player = _Player(dialect, printer, progress, keeper)
+    player = _Player(dialect, printer, progress, keeper, waiting)
     try:
         try:
             for source in sources:
@@ -69,13 +73,16 @@ def replay(
 
 
 class _Player:
-    def __init__(self, dialect: str, printer: Consumer, progress: ProgressBar, keeper: "Keeper | None") -> None:
+    def __init__(
+        self, dialect: str, printer: Consumer, progress: ProgressBar, keeper: "Keeper | None", waiting: Waiting
+    ) -> None:
         self.code = Exit.OK
         self._dialect = dialect
         self._printer = printer
         self._progress = progress
         self._limits = _KEEP_ALL if printer.needs_states else _KEEP_OPEN
         self._keeper = keeper
+        self._waiting = waiting
         self._session: Session | None = None
         self._reducer = self._new_reducer()
         self._names: list[str] = []  # of the inputs in the current table
@@ -132,10 +139,10 @@ class _Player:
         return self._session.reducer
 
     def _open(self, source: Source) -> Opening:
-        opening = look_ahead(source.chunks(), self._dialect)
-        if not opening.has_events and source.can_be_read_again and lost_blank_lines(source.chunks()):
+        opening = look_ahead(self._waiting(source.chunks()), self._dialect)
+        if not opening.has_events and source.can_be_read_again and lost_blank_lines(self._waiting(source.chunks())):
             note(f"{source.name}: holds no blank line between its events; read as if they were there")
-            opening = look_ahead(restore_blank_lines(source.chunks()), self._dialect)
+            opening = look_ahead(restore_blank_lines(self._waiting(source.chunks())), self._dialect)
             opening.restored = True
         return opening
 

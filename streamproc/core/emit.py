@@ -18,6 +18,11 @@ from streamproc.core.lifecycle import STREAM_ENDING, TERMINAL
 __all__ = ["Emitter", "emit_states"]
 
 _OBJECTS: Final[Mapping[Kind, str]] = {"run": "thread.run", "step": "thread.run.step", "message": "thread.message"}
+_DELTAS: Final[Mapping[Kind, tuple[str, str]]] = {
+    "step": (STEP_DELTA, "step_details"),
+    "message": (MESSAGE_DELTA, "content"),
+}
+"""Kind of object -> the name of its deltas, and the member that they build up."""
 _ENDS: Final = (
     *("completed_at", "cancelled_at", "expired_at", "failed_at", "incomplete_at", "incomplete_details"),
     *("last_error", "usage", "required_action"),
@@ -29,12 +34,14 @@ class Emitter:
     """Turns the changes of one stream into canonical events.
 
     Oddities are left out, and so is what was only inferred. Clients raise on an `error` event, so one is kept back
-    until it is clear that no failed run tells the same.
+    until it is clear that no failed run tells the same. They build steps and messages of deltas alone, so what only a
+    snapshot says is told by a delta before it.
     """
 
     def __init__(self) -> None:
         self._errors: list[Event] = []
         self._has_ended = False
+        self._told: dict[tuple[str, str], Change] = {}  # the last change of each open step and message
 
     def events(self, changes: Iterable[Change]) -> Iterator[Event]:
         """The events of some changes."""
@@ -45,6 +52,8 @@ class Emitter:
             elif change.kind != "anomaly" and (raw or change.data is not None):
                 if change.kind == "run":
                     self._has_ended = change.event.rpartition(".")[2] in STREAM_ENDING
+                else:
+                    yield from self._untold(change)
                 yield Event(change.event, change.data, raw)
 
     def end(self) -> Iterator[Event]:
@@ -53,6 +62,37 @@ class Emitter:
             yield Event(DONE)
         else:
             yield from self._errors
+
+    def _untold(self, change: Change) -> Iterator[Event]:
+        """The delta for what a snapshot adds to the one before."""
+        key = change.kind, change.id
+        before = self._told.get(key)
+        if before is not None and not change.is_delta:
+            name, member = _DELTAS[change.kind]
+            old, new = (one.body.data(one.revision).get(member) for one in (before, change))
+            grown = _grown(old, new)
+            if grown is not None:
+                yield Event(name, {"id": change.id, "object": name, "delta": {member: grown}})
+        if change.note.ended:
+            self._told.pop(key, None)
+        else:
+            self._told[key] = change
+
+
+def _grown(old: Any, new: Any) -> Any:
+    """The delta that makes `new` of `old`, as far as one can; None when there is nothing to add."""
+    if isinstance(new, dict):
+        old = old if isinstance(old, dict) else {}
+        grown = {name: more for name, value in new.items() if (more := _grown(old.get(name), value)) is not None}
+        return {**({"type": new["type"]} if "type" in new else {}), **grown} if grown else None
+    if isinstance(new, list):
+        old = old if isinstance(old, list) else []
+        pairs = [(old[at] if at < len(old) else None, entry) for at, entry in enumerate(new)]
+        more_of = [(at, _grown(*pair)) for at, pair in enumerate(pairs) if isinstance(pair[1], dict)]
+        return [{"index": at, **more} for at, more in more_of if more is not None] or None
+    if isinstance(new, str) and isinstance(old, str):
+        return new[len(old) :] or None if new.startswith(old) else None
+    return new if old is None and new != "" else None
 
 
 def emit_states(objects: Iterable[tuple[Kind, bytes]]) -> Iterator[Event]:

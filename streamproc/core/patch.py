@@ -5,8 +5,8 @@ after the last step, and a tool's output in a later run. A patch names what is n
 rest, makes the complete snapshot of it. So a dialect keeps no text, and whoever reads the changes gets events that are
 whole.
 
-A step whose metadata says `awaiting: "output"` waits for the outputs of its tool calls. They are found by the id of the
-call, whatever run they come in.
+A step whose metadata says `awaiting: "output"` (or "approval") waits for the outputs of its tool calls. They are found
+by the id of the call, whatever run they come in.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,16 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-__all__ = ["AWAITING", "OUTPUT", "Patch", "answered", "awaited_calls", "patched"]
+__all__ = ["APPROVAL", "AWAITING", "OUTPUT", "Patch", "answered", "awaited_calls", "patched"]
 
 AWAITING: Final = "awaiting"
 """Key in a step's metadata: what the step waits for."""
 
 OUTPUT: Final = "output"
 """Its value while the outputs of tool calls are to come."""
+
+APPROVAL: Final = "approval"
+"""Its value while somebody is to allow the tool calls; the answer is their output."""
 
 _MERGED: Final = ("metadata", "extras")
 
@@ -37,6 +40,9 @@ class Patch(Struct, frozen=True, kw_only=True):
     id: str = ""  # of the object
     members: Mapping[str, Any] = {}
     """New values of members; all others stay. Those of `metadata` and `extras` are merged key by key, null removes."""
+    defaults: Mapping[str, Any] = {}
+    """Of an object that appears: values for members it does not have. It may be known from another connection, and then
+    keeps what it has, unless the stream starts again from its beginning."""
     call_id: str = ""
     output: str = ""  # of that call
 
@@ -55,7 +61,7 @@ def patched(state: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, A
 def awaited_calls(step: Mapping[str, Any]) -> tuple[str, ...]:
     """The ids of the tool calls whose outputs a step waits for; none if it does not."""
     metadata = step.get("metadata")
-    if not isinstance(metadata, Mapping) or metadata.get(AWAITING) != OUTPUT:
+    if not isinstance(metadata, Mapping) or metadata.get(AWAITING) not in (OUTPUT, APPROVAL):
         return ()
     return tuple(call["id"] for call in _calls(step) if isinstance(call.get("id"), str) and not _has_output(call))
 

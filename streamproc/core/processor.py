@@ -101,7 +101,7 @@ class StreamProcessor:
             name, payloads, end = item
             read = self._texts.get(name)
             if read is not None:
-                self._read(read, name, iter(payloads), changes)
+                self._read(read, name, payloads, changes)
                 continue
             decode = self._hot.get(name)
             if decode is None or name is None:
@@ -289,11 +289,18 @@ class StreamProcessor:
         while (payload := apply(places, decode, payloads, self._context, changes)) is not None:
             self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
 
-    def _read(self, read: TextReader, name: bytes | None, payloads: Iterator[bytes], changes: list[Change]) -> None:
+    def _read(self, read: TextReader, name: bytes | None, payloads: list[bytes], changes: list[Change]) -> None:
         """Process payloads that most likely are text fragments of a wire that is translated."""
-        grow = self.reducer.grow
-        while (payload := grow(read, payloads, self._context, changes)) is not None:
-            self._frame(make_frame(name, payload, self._parser.last_event_id), changes)
+        at = 0
+        while at < len(payloads):
+            found = read(payloads, at)
+            if found is None:
+                self._frame(make_frame(name, payloads[at], self._parser.last_event_id), changes)
+                at += 1
+            else:
+                spot, texts = found
+                self.reducer.grow(spot, texts, self._context, changes)
+                at += len(texts)
         self._parser.expect(name)
 
     def _frame(self, frame: Frame, changes: list[Change]) -> None:

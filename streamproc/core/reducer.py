@@ -20,7 +20,7 @@ from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import ENTRIES, FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
 from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around
-from streamproc.core.spot import Spot, TextReader
+from streamproc.core.spot import Spot
 from streamproc.core.stored import StoredObject
 from streamproc.core.table import States, Table
 from streamproc.core.turn import INFERRED, TRUNCATED, Turn
@@ -278,69 +278,31 @@ class Reducer:
                 context.seq, places.last, places.object_id = seq, place, body.id
         return None
 
-    def grow(
-        self, read: TextReader, payloads: Iterator[bytes], context: StreamContext, out: list[Change]
-    ) -> bytes | None:
-        """Merge text fragments of a translated stream, each as `apply` would merge `spot.delta(text)`.
+    def grow(self, spot: Spot, texts: list[str], context: StreamContext, out: list[Change]) -> None:
+        """Merge text fragments of a translated stream, in a row for one spot; the changes go to `out`.
 
-        The changes go to `out`. Returns the first payload that `read` does not take; None when all were merged.
+        They are what `apply` would make of `spot.delta(text)` for one text after the other.
         """
-        for payload in payloads:
-            found = read(payload)
-            while found is not None:
-                spot, text = found
-                place = None if context.done else self._place(spot, context)
-                if place is None or not text or place.record.size + len(text) > self._max_size:
-                    out += self.apply(spot.delta(text), context)
-                    break
-                rest, found = self._grow_one(spot, place, text, read, payloads, context, out)
-                if rest is None:
-                    return None
-                payload = rest
-            else:
-                return payload
-        return None
-
-    def _grow_one(
-        self,
-        spot: Spot,
-        place: Place,
-        text: str,
-        read: TextReader,
-        payloads: Iterator[bytes],
-        context: StreamContext,
-        out: list[Change],
-    ) -> tuple[bytes | None, tuple[Spot, str] | None]:
-        """Merge `text`, and what follows it for as long as it is for the same spot.
-
-        Returns the first payload that is not, and what was read of it.
-        """
+        place = None if context.done else self._place(spot, context)
+        size = sum(map(len, texts))
+        if place is None or "" in texts or place.record.size + size > self._max_size:
+            if len(texts) == 1:
+                out += self.apply(spot.delta(texts[0]), context)
+                return
+            for text in texts:
+                self.grow(spot, [text], context, out)
+            return
         record, buffer = place.record, place.buffer()
-        assert buffer is not None  # a place that was just looked at
+        assert buffer is not None  # of a place that was just looked at
         origin, event, body, around = context.origin, spot.event, record.body, spot.around
-        seq, revision, room = context.seq, record.revision, self._max_size - record.size
-        first, parts, append = revision + 1, buffer.parts, out.append
-        payload: bytes | None = None
-        found: tuple[Spot, str] | None = None
-        try:
-            while True:
-                room -= len(text)
-                parts.append(text)
-                revision += 1
-                seq += 1
-                append(Change(origin, seq, event, body, revision, None, encode_text(text), NO_NOTE, around))
-                payload = next(payloads, None)
-                if payload is None:
-                    return None, None
-                found = read(payload)
-                if found is None or found[0] is not spot:
-                    return payload, found
-                text = found[1]
-                if not text or len(text) > room:
-                    return payload, found
-        finally:
-            buffer.grew(first, revision)
-            record.revision, record.size, context.seq = revision, self._max_size - room, seq
+        seq, revision, count = context.seq + 1, record.revision + 1, len(texts)
+        numbered = zip(range(seq, seq + count), range(revision, revision + count), map(encode_text, texts), strict=True)
+        out += [Change(origin, at, event, body, rev, None, text, NO_NOTE, around) for at, rev, text in numbered]
+        buffer.parts += texts
+        context.seq += count
+        record.revision += count
+        record.size += size
+        buffer.grew(revision, record.revision)
 
     def _place(self, spot: Spot, context: StreamContext) -> Place | None:
         """Where a spot is in the states, if there is a text that grows."""

@@ -5,7 +5,7 @@ alone, and the reducer appends it without looking at more (see `Reducer.grow`). 
 event, which is what the general rules see; the two give the same changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import msgspec
@@ -58,9 +58,11 @@ class Spot:
         return Event(self.event, msgspec.json.decode(raw), raw)
 
 
-TextReader: TypeAlias = Callable[[bytes], tuple[Spot, str] | None]
-"""Reads one payload that most likely is a fragment of text: which text, and the fragment. None when the payload is
-anything else, which leaves the dialect as it was; then `decode` gets it."""
+TextReader: TypeAlias = Callable[[Sequence[bytes], int], tuple[Spot, list[str]] | None]
+"""Reads payloads from a position on, for as long as they are fragments of one text.
+
+It returns which text that is, and the fragments, one a payload. None when the payload at that position is anything
+else, which leaves the dialect as it was; then `decode` gets it."""
 
 
 def _around(event: str, id: str, index: int, path: TextPath) -> Around:

@@ -164,10 +164,12 @@ class Turn:
             self._answer(patch)
             return
         record = self._table.touch(kind, patch.id)
-        if record is None:
-            state = {"id": patch.id, "object": _OBJECTS[kind]}
+        restarts = record is not None and not record.closed and record.compare(self._context.owner) > 0
+        if record is None or (restarts and patch.defaults):
+            state = {"id": patch.id, "object": _OBJECTS[kind], **patch.defaults}
         else:
-            state = self._before = record.body.data(record.revision)
+            self._before = record.body.data(record.revision)
+            state = self._before if record.closed else {**patch.defaults, **self._before}
             if "status" not in patch.members:  # named after the status that it has
                 name = snapshot_name(_OBJECTS[kind], record.status)
         self._take_patched(kind, name, patched(state, patch.members))
@@ -271,7 +273,7 @@ class Turn:
             if lost := diverging(current, incoming):
                 self._report("divergence", f"{lost[0]} characters accumulated, {lost[1]} in the snapshot")
             return None
-        elif covers(incoming, current):
+        elif self._is_patched or covers(incoming, current):  # a patch says on purpose what it says
             return None
         else:
             self._report("kept_partial", f"a snapshot with less {key} than was accumulated")

@@ -5,14 +5,12 @@ follows from the `object` and `status` of the payload. Errors have three shapes.
 an anomaly and keeps its bytes; nothing raises.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
-from streamproc.core.anomalies import Anomaly, AnomalyKind
 from streamproc.core.events import (
     DONE,
     ERROR,
@@ -25,12 +23,9 @@ from streamproc.core.events import (
 )
 from streamproc.core.fragments import FRAGMENT_DECODERS, FragmentDecoder
 from streamproc.core.sse import Frame
-from streamproc.model.thread import ErrorObject
-from streamproc.model.wire import from_wire
+from streamproc.dialects.payload import anomaly, decode_json, error_object
 
 __all__ = ["AssistantsDialect", "matches"]
-
-_MAX_NESTING: Final = 200  # JSON deeper than this is no event; far below what the decoder itself survives
 
 _OBJECT_NAMES: Final[Mapping[str, str]] = {
     "thread": THREAD_CREATED,
@@ -38,8 +33,6 @@ _OBJECT_NAMES: Final[Mapping[str, str]] = {
     "thread.message.delta": MESSAGE_DELTA,
 }
 _STATEFUL: Final = frozenset({"thread.run", "thread.run.step", "thread.message"})
-_TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # of JSON, also when it never ends
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode  # each value as the bytes that spell it
 _ALIASES: Final = {"thread.message.chunk": MESSAGE_DELTA}  # Azure, api 2024-03-01-preview
 
@@ -74,28 +67,17 @@ class AssistantsDialect:
 
 
 def _decode_plain(name: str, frame: Frame) -> Event:
-    payload = frame.data
-    if _nesting_may_exceed(payload):
-        if name == ERROR:
-            return Event(ERROR, ErrorObject(message=frame.text), payload)
-        return _anomaly("bad_json", name, payload, f"nested deeper than {_MAX_NESTING}")
-    try:
-        data = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        text = frame.text  # of bytes that are not UTF-8 an event stream has replacement characters
-        if text.encode() != payload:
-            return _decode_plain(name, Frame(frame.event, text.encode(), frame.id))
-        if name == ERROR:
-            return Event(ERROR, ErrorObject(message=text), payload)
-        return _anomaly("bad_json", name, payload, "no JSON")
+    data, payload, fault = decode_json(frame.data)
     if name == ERROR:
-        return Event(ERROR, _error(data, payload), payload)
+        return Event(ERROR, error_object(data, payload), payload)
+    if fault:
+        return anomaly("bad_json", name, payload, fault)
     if not isinstance(data, dict):
-        return _anomaly("bad_json", name, payload, "no JSON object")
+        return anomaly("bad_json", name, payload, "no JSON object")
     if name == "message":
         return _unnamed(data, payload)
     if name not in EVENT_NAMES:
-        return _anomaly("unknown_event", name, payload, "not in the vocabulary")
+        return anomaly("unknown_event", name, payload, "not in the vocabulary")
     return Event(name, data, payload)
 
 
@@ -112,32 +94,5 @@ def _unnamed(data: dict[str, Any], payload: bytes) -> Event:
     if isinstance(named, str) and named in _STATEFUL:
         return Event(snapshot_name(named, data.get("status")), data, payload)
     if data.get("error") is not None or {"message", "type"} <= data.keys():
-        return Event(ERROR, _error(data, payload), payload)
-    return _anomaly("unknown_event", "message", payload, "no name, and none follows from the payload")
-
-
-def _error(data: Any, payload: bytes) -> ErrorObject:
-    """The three shapes of an error: flat, nested under "error", plain text."""
-    if isinstance(data, dict):
-        nested = data.get("error")
-        if isinstance(nested, dict):
-            data = nested
-        elif isinstance(nested, str):
-            data = {"message": nested, **data}
-        return from_wire(ErrorObject, data)
-    return ErrorObject(message=data if isinstance(data, str) else payload.decode())
-
-
-def _anomaly(kind: AnomalyKind, name: str, payload: bytes, detail: str) -> Event:
-    return Event(name, Anomaly(kind=kind, event=name, detail=f"{detail} ({len(payload)} bytes)"), payload)
-
-
-def _nesting_may_exceed(payload: bytes) -> bool:
-    """Whether JSON nests too deeply; counts brackets first, which rules it out for nearly all payloads."""
-    if payload.count(b"{") + payload.count(b"[") <= _MAX_NESTING:
-        return False
-    depth = deepest = 0
-    for bracket in _TEXT.sub(b"", payload).translate(None, _NO_BRACKETS):
-        depth += 1 if bracket in b"{[" else -1
-        deepest = max(deepest, depth)
-    return deepest > _MAX_NESTING
+        return Event(ERROR, error_object(data, payload), payload)
+    return anomaly("unknown_event", "message", payload, "no name, and none follows from the payload")

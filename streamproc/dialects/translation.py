@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from streamproc.core.events import Event, snapshot_name
-from streamproc.core.patch import AWAITING, OUTPUT, Patch
+from streamproc.core.patch import APPROVAL, AWAITING, OUTPUT, Patch
 
 __all__ = ["CUTS", "Cut", "Rules", "Translation", "canonical_usage", "unique_id"]
 
@@ -81,23 +81,25 @@ class Translation:
         self.run_id = run_id
         self.thread_id = thread_id
         self.assistant_id = assistant_id
+        self.created_at: int | None = None  # of the steps and messages that appear, in seconds; None: no time is known
         self._steps: dict[str, _Step] = {}  # by id, in order of appearance
         self._reasoning: list[Any] = []  # for the next step
         self._last_closed: _Step | None = None
+        self._count = 0  # of steps that were opened
 
     # -- the run ------------------------------------------------------------------------------------------------------
 
     def open_run(self, status: str, **members: Any) -> Event:
-        """The run appears; `members` as in the protocol."""
-        template = {
+        """The run appears, or goes on if it is known; `members` as in the protocol."""
+        defaults: dict[str, Any] = {
             "assistant_id": self.assistant_id,
             "thread_id": self.thread_id,
-            "status": status,
             **dict.fromkeys(_RUN_NULLS),
             "metadata": {},
-            **members,
         }
-        return Event("thread.run.created", Patch(id=self.run_id, members=template))
+        return Event(
+            "thread.run.created", Patch(id=self.run_id, members={"status": status, **members}, defaults=defaults)
+        )
 
     def run(self, status: str, **members: Any) -> Event:
         """The run has a status, terminal or not; other members change with it."""
@@ -109,22 +111,23 @@ class Translation:
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
-    def open_message(self, step_id: str, message_id: str, **extras: Any) -> list[Event]:
-        """A message appears, and the step that creates it."""
+    def open_message(self, step_id: str, message_id: str, content: Sequence[Any] = (), **extras: Any) -> list[Event]:
+        """A message appears, and the step that creates it; if they are known already they stay as they are."""
         details = {"type": "message_creation", "message_creation": {"message_id": message_id}}
-        template: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "run_id": self.run_id,
             "thread_id": self.thread_id,
             "assistant_id": self.assistant_id,
             "status": "in_progress",
             "role": "assistant",
-            "content": [],
+            "content": content,
             "attachments": [],
             **dict.fromkeys(_MESSAGE_NULLS),
+            "created_at": self.created_at,
             "metadata": {},
         }
         step = self._open(_Step(step_id, message_id), "message_creation", details, extras)
-        return [step, Event("thread.message.created", Patch(id=message_id, members=template))]
+        return [step, Event("thread.message.created", Patch(id=message_id, defaults=defaults))]
 
     def open_tools(self, step_id: str, calls: Sequence[Mapping[str, Any]], **extras: Any) -> list[Event]:
         """Tool calls appear, in the protocol's form; their texts may be empty and grow."""
@@ -158,21 +161,46 @@ class Translation:
             return self.close(step_id, **members)
         return [self.update(step_id, **_with_metadata(members, {AWAITING: OUTPUT}))]
 
-    def answer(self, call_id: str, output: str) -> Event:
-        """The output of a tool call, of whatever run in the thread; its step ends when it waits for no other one."""
-        return Event("thread.run.step.completed", Patch(call_id=call_id, output=output))
+    def await_approval(self, step_id: str, **members: Any) -> list[Event]:
+        """Somebody has to allow the calls of a step; `answer` says what the decision was."""
+        return [self.update(step_id, **_with_metadata(members, {AWAITING: APPROVAL}))]
 
-    def close(self, step_id: str, status: str = "completed", content: Any = None, **members: Any) -> list[Event]:
+    def answer(self, call_id: str, output: str, **members: Any) -> Event:
+        """The output of a tool call, of whatever run in the thread; its step ends when it waits for no other one.
+
+        Args:
+            members: of the step, e.g. how it ended if the output is no success.
+        """
+        return Event("thread.run.step.completed", Patch(call_id=call_id, output=output, members=members))
+
+    def close(
+        self,
+        step_id: str,
+        status: str = "completed",
+        content: Any = None,
+        *,
+        message: Mapping[str, Any] | None = None,
+        **members: Any,
+    ) -> list[Event]:
         """A step ends, and its message with it.
 
         Args:
             content: of the message, if the wire repeats it whole.
+            message: other members of the message.
             members: of the step.
         """
-        return self._close(step_id, status, None, content, members)
+        return self._close(step_id, status, None, content, message, members)
 
-    def cut(self, step_id: str, reason: str, content: Any = None, **members: Any) -> list[Event]:
-        """A step ends because its content was cut off."""
+    def cut(
+        self,
+        step_id: str,
+        reason: str,
+        content: Any = None,
+        *,
+        message: Mapping[str, Any] | None = None,
+        **members: Any,
+    ) -> list[Event]:
+        """A step ends because its content was cut off; arguments as for `close`."""
         step = self._steps.get(step_id)
         rule = self.rules.cuts.get(reason, _TOO_LONG)
         status = rule.tools if step is None or step.message_id is None else rule.message
@@ -180,10 +208,16 @@ class Translation:
         if status == "failed":
             error = {"code": rule.code or reason, "message": f"the content was cut off: {reason}"}
             members.setdefault("last_error", error)
-        return self._close(step_id, status, reason, content, members)
+        return self._close(step_id, status, reason, content, message, members)
 
     def _close(
-        self, step_id: str, status: str, reason: str | None, content: Any, members: Mapping[str, Any]
+        self,
+        step_id: str,
+        status: str,
+        reason: str | None,
+        content: Any,
+        message: Mapping[str, Any] | None,
+        members: Mapping[str, Any],
     ) -> list[Event]:
         step = self._steps.get(step_id)
         if step is None or step.is_closed:
@@ -192,7 +226,7 @@ class Translation:
         self._last_closed = step
         events: list[Event] = []
         if step.message_id is not None:
-            events.append(_message_ended(step.message_id, status, reason, content))
+            events.append(_message_ended(step.message_id, status, reason, content, message or {}))
         patch = Patch(id=step_id, members={"status": status, **_with_metadata(members, {AWAITING: None})})
         return [*events, Event(f"thread.run.step.{status}", patch)]
 
@@ -209,13 +243,13 @@ class Translation:
     # -- usage --------------------------------------------------------------------------------------------------------
 
     def amend_usage(self, usage: Mapping[str, Any], *, is_exact: bool) -> list[Event]:
-        """Usage that came when the steps had ended.
+        """Usage that came when the steps had ended, or wait for outputs.
 
         Args:
             is_exact: whether it is that of the last step alone.
         """
-        step = self._last_closed
-        if step is None or not (is_exact or self.rules.usage_on_last_step or len(self._steps) == 1):
+        step = self._last_closed or (next(iter(self._steps.values())) if self._count == 1 else None)
+        if step is None or not (is_exact or self.rules.usage_on_last_step or self._count == 1):
             return []
         events = [Event("thread.run.step.completed", Patch(id=step.id, members={"usage": usage}))]
         if step.message_id is not None:
@@ -228,9 +262,10 @@ class Translation:
         while len(self._steps) >= _MAX_STEPS:
             del self._steps[next(iter(self._steps))]
         self._steps[step.id] = step
+        self._count += 1
         if reasoning := self.take_reasoning():
             extras = {"reasoning": reasoning, **extras}
-        template = {
+        defaults = {
             "run_id": self.run_id,
             "thread_id": self.thread_id,
             "assistant_id": self.assistant_id,
@@ -238,10 +273,11 @@ class Translation:
             "status": "in_progress",
             "step_details": details,
             **dict.fromkeys(_STEP_NULLS),
+            "created_at": self.created_at,
             "metadata": {},
             **({"extras": extras} if extras else {}),
         }
-        return Event("thread.run.step.created", Patch(id=step.id, members=template))
+        return Event("thread.run.step.created", Patch(id=step.id, defaults=defaults))
 
 
 _RUN_NULLS: Final = (
@@ -254,8 +290,11 @@ _STEP_NULLS: Final = (
 _MESSAGE_NULLS: Final = ("created_at", "completed_at", "incomplete_at", "incomplete_details")
 
 
-def _message_ended(message_id: str, status: str, reason: str | None, content: Any) -> Event:
-    members: dict[str, Any] = {"status": "completed" if status == "completed" and reason is None else "incomplete"}
+def _message_ended(message_id: str, status: str, reason: str | None, content: Any, others: Mapping[str, Any]) -> Event:
+    members: dict[str, Any] = {
+        "status": "completed" if status == "completed" and reason is None else "incomplete",
+        **others,
+    }
     if reason is not None:
         members["incomplete_details"] = {"reason": reason}
     if content:

@@ -32,6 +32,7 @@ from streamproc.model.tool_calls import (
     FileSearchToolCall,
     Function,
     FunctionToolCall,
+    GenericToolCall,
     ImageOutput,
     McpToolCall,
 )
@@ -122,7 +123,7 @@ def _line(value: object) -> str:
 
 def _tool_call(call: Any) -> Part:
     match call:
-        case FunctionToolCall(function=Function() as function):
+        case FunctionToolCall(function=Function() as function) | GenericToolCall(function=Function() as function):
             return Part(_line(function.name), excerpt(function.arguments), excerpt(function.output))
         case McpToolCall():
             return Part(_line(call.name), excerpt(call.arguments), excerpt(call.output))

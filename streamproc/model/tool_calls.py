@@ -33,6 +33,7 @@ __all__ = [
     "FileSearchToolCall",
     "Function",
     "FunctionToolCall",
+    "GenericToolCall",
     "ImageOutput",
     "McpToolCall",
     "OpenApiToolCall",
@@ -215,6 +216,24 @@ class ComputerUseToolCall(Struct, frozen=True, kw_only=True):
     computer_use_preview: Opt[dict[str, Any]] = UNSET  # action, pending_safety_checks, output, ...
 
 
+class GenericToolCall(Struct, frozen=True, kw_only=True):
+    """A tool of another protocol, in the form of a function; `type` is what that protocol calls it, see GENERIC_TYPES.
+
+    What the form has no place for stands in the step's `extras`.
+    """
+
+    id: Opt[str] = UNSET
+    type: str = ""
+    function: Opt[Function] = UNSET
+
+
+GENERIC_TYPES: Final = (
+    *("apply_patch_call", "computer_call", "custom", "image_generation_call", "local_shell_call"),
+    *("mcp_approval_request", "mcp_call", "multi_agent_call", "program", "shell_call", "tool_search_call"),
+    "web_search_call",
+)
+
+
 class UnknownToolCall(UnknownVariant):
     """A tool call of a type this version does not know."""
 
@@ -224,6 +243,7 @@ if TYPE_CHECKING:
         FunctionToolCall
         | CodeInterpreterToolCall
         | FileSearchToolCall
+        | GenericToolCall
         | RetrievalToolCall
         | AzureAISearchToolCall
         | AzureFunctionToolCall
@@ -259,4 +279,5 @@ TOOL_CALLS: Final[Mapping[str, type[Struct]]] = {
     "mcp": McpToolCall,
     "openapi": OpenApiToolCall,
     "sharepoint_grounding": SharepointToolCall,
+    **dict.fromkeys(GENERIC_TYPES, GenericToolCall),
 }

@@ -132,11 +132,13 @@ class ChangeFile:
 
     def _release(self) -> None:
         fd, self._fd = self._fd, None
-        lock, self._lock = self._lock, None
-        if fd is not None:
-            os.close(fd)
-        if lock is not None:
-            lock.release()
+        try:
+            if fd is not None:
+                os.close(fd)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None  # not before: where it is gone, others can have the file
 
     def _open_current(self) -> list[Key]:
         """Open or create the file itself and cut a torn last line; returns the identities at its end."""

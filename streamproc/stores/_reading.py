@@ -12,7 +12,7 @@ import msgspec
 
 from streamproc.core.body import Kind
 from streamproc.core.change import Change, Note
-from streamproc.core.patch import AWAITING, OUTPUT
+from streamproc.core.patch import APPROVAL, AWAITING, OUTPUT
 from streamproc.core.stored import StoredObject
 from streamproc.errors import StoreError
 from streamproc.protocols import JournalBatch
@@ -108,7 +108,8 @@ def open_objects(connection: sqlite3.Connection) -> list[StoredObject]:
                 ORDER BY o.position DESC LIMIT ?"""
             found += _stored(connection, kind, loose, [_LOOSE_MAX])
     waiting = f"""SELECT o.{{}} FROM steps AS o JOIN runs ON runs.id = o.run_id WHERE o.ended = 0 AND runs.ended = 1
-        AND o.state ->> '$.metadata.{AWAITING}' = '{OUTPUT}' ORDER BY o.position DESC LIMIT {_WAITING_MAX}"""
+        AND o.state ->> '$.metadata.{AWAITING}' IN ('{OUTPUT}', '{APPROVAL}')
+        ORDER BY o.position DESC LIMIT {_WAITING_MAX}"""
     for kind, table, column in (("run", "runs", "run_id"), ("step", "steps", "id")):
         found += _stored(connection, kind, f"{table} AS o WHERE o.id IN ({waiting.format(column)})", [])
     return [stored for _, stored in sorted(found, key=lambda one: one[0])]

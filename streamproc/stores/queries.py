@@ -107,6 +107,8 @@ def page(
     Raises:
         KeyError: there is no object `after`.
     """
+    # A row is inserted when its object appears and stays where it is, so rows are numbered in that order; unlike
+    # `first_position`, the number needs no sorting in a large table.
     table, way, sign = (TABLE_OF[kind], "DESC", "<") if newest_first else (TABLE_OF[kind], "ASC", ">")
     conditions, values = ["1"], list[object]()
     if run is not None:
@@ -116,13 +118,12 @@ def page(
         conditions.append("? IN (status, inferred_status)")
         values.append(status)
     if after is not None:
-        found = store.execute(f"SELECT first_position FROM {table} WHERE id = ?", (after,)).fetchone()
+        found = store.execute(f"SELECT rowid FROM {table} WHERE id = ?", (after,)).fetchone()
         if found is None:
             raise KeyError(after)
-        conditions.append(f"(first_position, id) {sign} (?, ?)")
-        values += [found[0], after]
-    query = f"""SELECT * FROM {table} WHERE {" AND ".join(conditions)}
-        ORDER BY first_position {way}, id {way} LIMIT ?"""
+        conditions.append(f"rowid {sign} ?")
+        values.append(found[0])
+    query = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)} ORDER BY rowid {way} LIMIT ?"
     return [_row(row) for row in store.execute(query, [*values, limit])]
 
 

@@ -40,21 +40,23 @@ _BACKLOG: Final = 1024
 _LINGER_S: Final = 1.0  # that the rest of a body is read and dropped after an answer, so that the answer arrives
 _LEAVE_S: Final = 1.0  # that answers to requests which were stopped may take
 _RECEIVE_BYTES: Final = 128 * 1024  # that the kernel holds for a connection; a thousand of them wait at times
+_LINE_BYTES: Final = 8190
+_LENGTH_DIGITS: Final = 18
 _SINGLE: Final = (hdrs.HOST, hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.AUTHORIZATION, hdrs.CONTENT_ENCODING)
 
 
 class ServerLimits(Struct, frozen=True, kw_only=True):
     """What clients of one server may use."""
 
-    header_bytes: int = 8190  # of the request line, and of each header
-    headers_max: int = 64
+    max_header_bytes: int = 32 * 1024  # of all headers of a request; of one of them, and of the first line, 8190
+    max_headers: int = 64  # how many
     header_timeout_s: float = 10.0
     """For the head of a request, also of the next one on a connection that stays open."""
     answer_timeout_s: float = 30.0  # for an answer to be read
-    connections_max: int = 2048  # further ones are closed at once
+    max_connections: int = 4000  # further ones are closed at once
     read_buffer_bytes: int = 16 * 1024  # of a body, before reading pauses
-    requests_per_s: float | None = None  # of one client, on the whole
-    burst: int = 100  # requests that one client may make at once
+    rate_per_s: float | None = None  # of one client, on the whole
+    rate_burst: int = 400  # requests that one client may make at once
 
 
 class Refused(Exception):
@@ -144,8 +146,9 @@ class HttpServer:
         self._host = host
         self._routes = [(route, route.path.split("/")) for route in routes]
         self._tokens = Tokens(tokens)
-        rate = self.limits.requests_per_s
-        self._buckets = None if rate is None else Buckets(rate, self.limits.burst, clock)
+        rate = self.limits.rate_per_s
+        self._buckets = None if rate is None else Buckets(rate, self.limits.rate_burst, clock)
+        self._server: _Server | None = None
         self._scopes: set[CancelScope] = set()  # of requests under way
         self._idle = Event()
 
@@ -156,7 +159,7 @@ class HttpServer:
 
     @property
     def connections(self) -> int:
-        return len(self._server.connections)
+        return 0 if self._server is None else len(self._server.connections)
 
     async def __aenter__(self) -> Self:
         """
@@ -167,9 +170,9 @@ class HttpServer:
         self._server = _Server(
             self,
             keepalive_timeout=limits.header_timeout_s,
-            max_line_size=limits.header_bytes,
-            max_field_size=limits.header_bytes,
-            max_headers=limits.headers_max,
+            max_line_size=min(_LINE_BYTES, limits.max_header_bytes),
+            max_field_size=min(_LINE_BYTES, limits.max_header_bytes),
+            max_headers=limits.max_headers,
             read_bufsize=limits.read_buffer_bytes,
             lingering_time=_LINGER_S,
             auto_decompress=False,
@@ -201,7 +204,8 @@ class HttpServer:
         """Take no more connections or requests, and wait for those under way; after the deadline they are stopped."""
         self.is_draining = True
         await self._site.stop()
-        self._server.close_idle()
+        if self._server is not None:
+            self._server.close_idle()
         with move_on_after(deadline_s):
             await self._all_answered()
         if self._scopes:
@@ -239,8 +243,8 @@ class HttpServer:
             with move_on_after(self.limits.answer_timeout_s) as answering:
                 await response.prepare(request)
                 await response.write_eof()
-            if answering.cancelled_caught:
-                protocol.force_close()
+            if answering.cancelled_caught and request.transport is not None:
+                request.transport.abort()  # to close it would wait for the client
             return response
         finally:
             protocol.is_busy = False
@@ -283,6 +287,8 @@ class HttpServer:
     def _route(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
         if (what := _oddity(request)) is not None:
             raise Refused(400, "bad_request", what)
+        if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > self.limits.max_header_bytes:
+            raise Refused(431, "headers_too_large", "the headers are longer than is allowed")
         pieces = request.rel_url.raw_path.split("/")
         allowed: list[str] = []
         for route, names in self._routes:
@@ -338,6 +344,10 @@ async def _continue(request: web.BaseRequest) -> None:
 def _oddity(request: web.BaseRequest) -> str | None:
     """What makes a request ambiguous although it could be parsed; None for an ordinary one."""
     headers = request.headers
+    if not (1, 0) <= request.version <= (1, 1):
+        return "no HTTP/1.1"
+    if len(headers.get(hdrs.CONTENT_LENGTH, "")) > _LENGTH_DIGITS:
+        return "a Content-Length beyond 64 bits"
     for name in _SINGLE:
         if len(headers.getall(name, ())) > 1:
             return f"more than one header {name}"
@@ -371,7 +381,7 @@ class _Server(web.Server):
 
     def connection_made(self, handler: web.RequestHandler, transport: Any) -> None:
         super().connection_made(handler, transport)
-        if len(self._connections) > self._owner.limits.connections_max or self._owner.is_draining:
+        if len(self._connections) > self._owner.limits.max_connections or self._owner.is_draining:
             self._owner.refused_connections += 1
             handler.force_close()
 

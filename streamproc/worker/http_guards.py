@@ -11,20 +11,17 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from streamproc.errors import ConfigError
+from streamproc.worker.config.servers import is_loopback
 
 __all__ = ["Buckets", "Tokens", "is_public"]
 
 _CLIENTS_MAX: Final = 10_000  # that are remembered; one that is forgotten starts with a full bucket
-_TOKEN_MIN: Final = 16  # characters; what is shorter can be guessed
 _NETWORK_BITS: Final = 64  # what one client of IPv6 usually has to itself
 
 
 def is_public(host: str) -> bool:
     """Whether a server bound to `host` may be reached from other machines; a name that is not "localhost" is."""
-    try:
-        return not ip_address(host.strip("[]").partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") != "localhost"
+    return not is_loopback(host.strip("[]").partition("%")[0].rstrip(".").lower())
 
 
 class Tokens:
@@ -36,12 +33,10 @@ class Tokens:
     def __init__(self, tokens: Sequence[str] = ()) -> None:
         """
         Raises:
-            ConfigError: a token is too short, or cannot stand in a header.
+            ConfigError: a token is empty, or cannot stand in a header.
         """
         for number, token in enumerate(tokens, 1):
-            if len(token) < _TOKEN_MIN:
-                raise ConfigError(f"token {number} has {len(token)} characters; expected {_TOKEN_MIN} or more")
-            if not token.isascii() or not token.isprintable() or " " in token:
+            if not token or not token.isascii() or not token.isprintable() or " " in token:
                 raise ConfigError(f"token {number}: expected visible ASCII characters only")
         self._digests = [sha256(token.encode()).digest() for token in tokens]
 

@@ -14,6 +14,7 @@ from anyio import current_time, sleep
 
 from streamproc.core.change import Change
 from streamproc.core.turn import INFERRED
+from streamproc.errors import StoreError
 from streamproc.pipeline import Pipeline
 
 __all__ = ["IdleRuns"]
@@ -73,11 +74,7 @@ class IdleRuns:
             self._heard.popitem(last=False)
 
     async def watch(self, pipeline: Pipeline) -> None:
-        """Look again and again, until cancelled.
-
-        Raises:
-            StoreError: as `Pipeline.infer`.
-        """
+        """Look again and again, until cancelled."""
         look_s = max(0.05, min(_LOOK_S, self._idle_timeout_s / 4, self._keep_s / 4))
         while True:
             await sleep(look_s)
@@ -104,9 +101,17 @@ class IdleRuns:
                 self._inferred.add(run_id)
                 self._heard[run_id] = now_s
                 self._heard.move_to_end(run_id)
-                self.silent += 1
-                log.info("run.fell_silent", run_id=run_id, idle_s=round(age_s, 3), inferred_status=self._status)
-                await pipeline.infer(run_id, self._status)
+                try:
+                    changes = await pipeline.infer(run_id, self._status)
+                except StoreError as error:  # nothing was noted; the next look tries again
+                    log.error("store.unavailable", cause=str(error))
+                    self._inferred.discard(run_id)
+                    self._heard[run_id] = since_s
+                    self._heard.move_to_end(run_id, last=False)
+                    return
+                if changes:  # else it had the status from before a restart
+                    self.silent += 1
+                    log.info("run.fell_silent", run_id=run_id, idle_s=round(age_s, 3), inferred_status=self._status)
 
     def _forget(self, run_id: str) -> None:
         self._heard.pop(run_id, None)

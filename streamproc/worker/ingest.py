@@ -48,12 +48,12 @@ _ANSWERS: Final[Mapping[Stopped, tuple[int, str, str]]] = {
 class IngestLimits(Struct, frozen=True, kw_only=True):
     """What clients of the ingest server may use."""
 
-    streams_max: int = 4096  # with a request
-    interrupted_max: int = 1024  # without one, in their window; beyond that the oldest are truncated
-    ended_max: int = 1024  # whose summaries are kept, for as long as the window
+    max_streams: int = 2000  # with a request
+    max_interrupted: int = 1024  # without one, in their window; beyond that the oldest are truncated
+    max_ended: int = 1024  # whose summaries are kept, for as long as the window
     resume_window_s: float = 120.0
-    silence_max_s: float = 300.0  # between two pieces of a body
-    body_bytes_max: int = 1024 * 1024 * 1024  # of one stream, inflated
+    idle_timeout_s: float = 60.0  # for how long nothing at all of a body may come
+    max_body_bytes: int = 256 * 1024 * 1024  # of one stream, inflated
     durable_timeout_s: float = 30.0  # for the store to take what an answer speaks of
 
 
@@ -205,7 +205,7 @@ class Ingest:
         return stream
 
     async def _begin(self, name: str, kind: BodyKind, dialect: str) -> IngestStream:
-        if self.active >= self.limits.streams_max:
+        if self.active >= self.limits.max_streams:
             raise Refused(503, "too_many_streams", "as many streams as are allowed", headers={"Retry-After": "1"})
         spoken = "assistants" if kind == "ndjson" else dialect
         try:
@@ -243,9 +243,9 @@ class Ingest:
         stream.end_of_body()
 
     async def _feed(self, stream: IngestStream, piece: bytes) -> None:
-        limit = self.limits.body_bytes_max
+        limit = self.limits.max_body_bytes
         if stream.offset + len(piece) > limit:
-            raise LimitExceeded("body_bytes_max", limit)
+            raise LimitExceeded("max_body_bytes", limit)
         self.received_bytes += len(piece)
         await stream.feed(piece)
 
@@ -271,7 +271,7 @@ class Ingest:
         self._waiting[stream.name] = now_s + self.limits.resume_window_s
         cause = stopped or (type(broken).__name__ if broken is not None else "cancelled")
         log.info("ingest.interrupted", stream=stream.name, offset=stream.offset, cause=cause)
-        while len(self._waiting) > self.limits.interrupted_max:
+        while len(self._waiting) > self.limits.max_interrupted:
             self._end(self._open[next(iter(self._waiting))])
 
     def _end(self, stream: IngestStream) -> StreamSummary:
@@ -281,7 +281,7 @@ class Ingest:
         outcome = "failed" if summary.failure is not None else "truncated" if summary.truncated else "complete"
         self.totals[stream.dialect, outcome] += 1
         self._ended[stream.name] = summary, current_time() + self.limits.resume_window_s
-        while len(self._ended) > self.limits.ended_max:
+        while len(self._ended) > self.limits.max_ended:
             self._ended.popitem(last=False)
         return summary
 
@@ -289,14 +289,14 @@ class Ingest:
         """End what waited too long, and requests that bring nothing any more."""
         limits = self.limits
         while True:
-            await anyio.sleep(min(1.0, limits.resume_window_s / 4, limits.silence_max_s / 4))
+            await anyio.sleep(min(1.0, limits.resume_window_s / 4, limits.idle_timeout_s / 4))
             now_s = current_time()
             while self._waiting and next(iter(self._waiting.values())) <= now_s:
                 self._end(self._open[next(iter(self._waiting))])
             while self._ended and next(iter(self._ended.values()))[1] <= now_s:
                 self._ended.popitem(last=False)
             for stream in self._open.values():
-                if stream.heard_s is not None and now_s - stream.heard_s > limits.silence_max_s:
+                if stream.heard_s is not None and now_s - stream.heard_s > limits.idle_timeout_s:
                     stream.stop("silent")
 
 

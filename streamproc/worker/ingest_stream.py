@@ -20,7 +20,7 @@ BodyKind: TypeAlias = Literal["sse", "ndjson"]
 Stopped: TypeAlias = Literal["silent", "replaced", "draining"]
 """Why a request was stopped here: nothing came, another one took its place, the server stops."""
 
-_RUNS_MAX: Final = 1000  # that a summary names
+_RUNS_MAX: Final = 100  # that a summary names
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class StreamSummary(Struct, frozen=True, kw_only=True):
     failure: str | None  # what made it end, if it was not the end of its body
     changes: int
     anomalies: Mapping[str, int]
-    runs: tuple[RunSummary, ...]  # in order of appearance, at most a thousand
+    runs: tuple[RunSummary, ...]  # in order of appearance, at most a hundred
 
 
 class IngestStream:
@@ -147,7 +147,7 @@ class IngestStream:
             failure=self.failure,
             changes=self._changes,
             anomalies=dict(self.pushed.anomalies),
-            runs=tuple(_run(self._pipeline, id) for id in self._runs if id is not None),
+            runs=tuple(_run(self._pipeline, id) for id in [*filter(None, self._runs)][:_RUNS_MAX]),
         )
 
 

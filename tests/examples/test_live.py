@@ -275,7 +275,7 @@ async def test_a_client_of_the_tee_that_leaves_ends_the_stream() -> None:
     head = STREAM[:500]
     comments: list[Action] = [Send(b": still there\n\n"), Wait(0.02)]
     async with (
-        serving(Response([Send(head), *comments * 500])) as server,
+        serving(Response([Send(head), *comments * 5000])) as server,
         aiohttp.ClientSession() as session,
         Pipeline(hooks=hooks) as pipeline,
         listening(tee_proxy.proxy(pipeline, session, f"{server.url}{RUNS}")) as url,
@@ -283,7 +283,7 @@ async def test_a_client_of_the_tee_that_leaves_ends_the_stream() -> None:
         async with session.post(f"{url}/runs") as answer:
             assert await answer.content.readexactly(len(head)) == head
             answer.close()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):  # the comments take longer
             await hooks.seen.wait()
 
 

@@ -1,4 +1,4 @@
-"""Bad sinks beside a good one, in real time: the short form of the load test that docs/load.md describes."""
+"""Bad sinks beside a good one, in virtual time: the short form of the load test that docs/load.md describes."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def accounts(name: str, *, received: int = 0, acked: int = 0) -> SinkStatistics:
 @pytest.mark.slow
 def test_bad_sinks_cost_neither_memory_nor_a_change() -> None:
     """Six seconds at 10,000 events/s: memory is bounded, every account adds up, the good sink gets all in order."""
-    outcome = run(6.0)
+    outcome = run(6.0, is_virtual=True)
     by_name = {it.name: it for it in outcome.statistics}
 
     assert outcome.faults() == []

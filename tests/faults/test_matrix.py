@@ -15,13 +15,14 @@ from tests.faults.plans import ABILITIES, FAULTS, Ability
 from tests.faults.runs import Outcome, run_cells
 from tests.faults.verdicts import delivery_faults, states_of, verdict_of
 from tests.faults.workload import Json, workload
+from tests.loopback import in_loopback_time
 
 SEEDS = (3, 11)
 
 
-@pytest.mark.asyncio
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
+@in_loopback_time
 async def test_every_kind_of_source(fault: str) -> None:
     """Who can go on ends with the states of a run without faults; who cannot says so; nobody hangs."""
     outcomes: list[Outcome] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from streamproc.cli import main
+from streamproc.cli import kill, main
 from streamproc.cli.bundled import bundled_paths
 from streamproc.cli.kill import figures
 from streamproc.cli.kill_check import Key, Verdict, journalled, judge
@@ -58,6 +58,8 @@ def test_demo_kill(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypat
     """Killed with half of the arguments there, nothing lost, nothing doubled, nothing left behind."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
+    start, speeds = kill._start, iter((0.1, 100.0))  # so slowly that half of a call is there for a second
+    monkeypatch.setattr(kill, "_start", lambda folder, _: start(folder, next(speeds)))
     code = main(["demo", "--kill"])
     out = " ".join(capsys.readouterr().out.split())
     durable = int(re.findall(r"(\d+) changes durable", out)[0])

@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import streamproc
 import streamproc.cost
 from streamproc import Event, StreamProcessor, encode_change
 from streamproc.cli import main
+from tests.integration.signals import heed_interrupts, interrupt
 from tests.prices import round_prices
 from tests.streams import arguments, call, creation, done, error, event, message, run, sse, step, thread, words
 
@@ -740,11 +740,6 @@ def test_terminal_without_anything_piped_in_is_bad_usage() -> None:
     assert shown == "streamproc: name a file, or pipe a stream in: curl -sN ... | streamproc replay\r\n"
 
 
-def heed_interrupts() -> None:
-    """A shell lets what it runs in the background ignore SIGINT, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 def test_changes_come_as_they_happen_and_an_interrupt_is_130(tmp_path: Path) -> None:
     """A live stream is piped in: its first event is out before the second is in, and ^C ends it in order."""
@@ -762,8 +757,7 @@ def test_changes_come_as_they_happen_and_an_interrupt_is_130(tmp_path: Path) -> 
         child.stdin.write(sse(run("created")))
         child.stdin.flush()
         first = json.loads(child.stdout.readline())
-        child.send_signal(signal.SIGINT)
-        child.wait(60)  # its input stays open: only the signal can end it
+        interrupt(child)  # its input stays open: only the signal can end it
         out, err = child.communicate()
 
     assert first["event"] == "thread.run.created"

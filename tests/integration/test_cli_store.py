@@ -21,6 +21,7 @@ from streamproc.cli import main
 from streamproc.cli.bundled import bundled_paths, bundled_streams, merge
 from streamproc.protocols import DeadLetter
 from streamproc.stores.sqlite import SqliteStore
+from tests.integration.signals import heed_interrupts
 from tests.streams import arguments, call, done, event, run, sse, step, thread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,6 +200,7 @@ def test_interrupted_replay_keeps_what_came(tmp_path: Path, cli: Cli) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        preexec_fn=heed_interrupts,
     )
     assert child.stdin is not None
     assert child.stdout is not None

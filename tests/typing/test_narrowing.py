@@ -37,6 +37,7 @@ from streamproc.model import (
     FileSearchToolCall,
     Function,
     FunctionToolCall,
+    GenericToolCall,
     ImageFileBlock,
     ImageUrlBlock,
     McpToolCall,
@@ -143,7 +144,7 @@ def describe_call(call: ToolCall) -> str:
         case McpToolCall():
             assert_type(call.arguments, str | UnsetType | None)
             return call.type
-        case OpenApiToolCall():
+        case OpenApiToolCall() | GenericToolCall():
             assert_type(call.function, Function | UnsetType | None)
             return call.type
         case (

@@ -934,6 +934,25 @@ async def test_silence_is_told_as_a_stream_of_its_own() -> None:
 
 
 @virtual
+async def test_hooks_hear_of_silence() -> None:
+    """Who waits for a run gets what it had come to, also while its stream is open; what comes later counts again."""
+    hooks = Kept()
+    async with Pipeline(hooks=hooks) as pipeline:
+        stream = await pipeline.push("pushed")
+        await stream.feed(OPENING)
+        changes = await pipeline.infer("run_1", "expired")
+        final = await hooks.final_run("run_1")
+        again = await pipeline.infer("run_1", "expired")
+        await stream.feed(ENDING)
+        stream.end()
+        ended = await hooks.final_run("run_1")
+
+    assert ([change.id for change in changes], again) == (["step_1", "run_1"], [])
+    assert hooks.seen == ["step_1 expired", "end streamproc.idle run_1", "end pushed run_1"]
+    assert (final.status, ended.status) == ("queued", "completed")
+
+
+@virtual
 async def test_each_batch_is_shown_as_it_is_handed_on() -> None:
     """Once, and none that is empty."""
     shown: list[int] = []

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
+from structlog.testing import capture_logs
 
 from streamproc import Change, DeliveryPolicy, Pipeline
 from streamproc.errors import SinkUnavailable
 from streamproc.sinks.memory import MemorySink
 from streamproc.sources.iterable import IterableSource
 from streamproc.stores.sqlite import SqliteStore
-from tests.faults.kill.work import run_bytes
+from tests.faults.kill.work import all_stored, run_bytes
 
 __all__ = ["SCENARIOS"]
 
@@ -48,21 +49,25 @@ async def damaged_row(folder: Path) -> None:
     path, data = folder / "damaged.db", run_bytes(1, "damaged", 0)
     async with Pipeline([_Refusing()], store=SqliteStore(path), drain_s=0.05) as pipeline:
         await pipeline.run(IterableSource([data], name="stream"))
+        await all_stored(pipeline)
     count = _turn_over(path)
-    got = await _delivered(path, drain_s=0.3)
-    _turn_over(path)
-    got_then = await _delivered(path, drain_s=10.0)
-
+    got = await _delivered(path, drain_s=0.05)
     assert got == [], "a damaged change was delivered"
+    _turn_over(path)
+    got_then = await _delivered(path, drain_s=30.0)
+
     assert len(got_then) == count, "not all came after the repair"
 
 
 async def _delivered(path: Path, *, drain_s: float) -> list[Change]:
+    """What a sink gets from the journal, once it got something or the journal could not be read."""
     sink = MemorySink()
     sink.name = "sink"  # type: ignore[attr-defined]  # what users set on sinks
     policy = DeliveryPolicy(batch_max=100_000)
-    async with Pipeline([(sink, policy)], store=SqliteStore(path), drain_s=drain_s):
-        await checkpoint()
+    with capture_logs() as logs:
+        async with Pipeline([(sink, policy)], store=SqliteStore(path), drain_s=drain_s):
+            while not sink.changes and not any(log["event"] == "store.unavailable" for log in logs):
+                await checkpoint()
     return [*sink.changes]
 
 

@@ -23,7 +23,7 @@ from streamproc.errors import SinkUnavailable, StoreError
 from streamproc.sinks.jsonl import JsonlSink
 from streamproc.sources.iterable import IterableSource
 from streamproc.stores.sqlite import SqliteStore
-from tests.faults.kill.work import run_bytes
+from tests.faults.kill.work import all_stored, run_bytes
 
 __all__ = ["TROUBLE"]
 
@@ -31,7 +31,7 @@ _DATA: Final = run_bytes(1, "trouble", 1)  # a large one
 _NOBODY: Final = 65534
 _FULL_BYTES: Final = 60_000  # that a file may have while the disk is "full": a part of the run
 _POLL_S: Final = 0.005
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 30.0
 
 
 class _Refusing:
@@ -185,6 +185,7 @@ async def _before_opening(folder: Path, message: str, opens: Callable[[Path, str
     path, lines = folder / "runs.db", folder / "changes.jsonl"
     async with Pipeline([_Refusing()], store=SqliteStore(path), drain_s=0.05) as pipeline:
         await pipeline.run(IterableSource(_chunks(), name="s"))
+        await all_stored(pipeline)
     await opens(path, message.format(path))
     async with Pipeline([JsonlSink(lines)], store=SqliteStore(path), drain_s=_PATIENCE_S) as pipeline:
         await pipeline.run(IterableSource(_chunks(), name="t"))

@@ -12,12 +12,13 @@ from random import Random
 from typing import Any, Final
 
 import anyio
+from anyio.lowlevel import checkpoint
 
-from streamproc import Event, StreamProcessor
+from streamproc import Event, Pipeline, StreamProcessor
 from tests.faults.verdicts import states_of
 from tests.streams import arguments, call, creation, done, message, run, sse, step, text, words
 
-__all__ = ["STREAMS", "Generated", "run_bytes", "run_id", "run_states"]
+__all__ = ["STREAMS", "Generated", "all_stored", "run_bytes", "run_id", "run_states"]
 
 STREAMS: Final = ("amber", "birch", "cedar", "dune")
 
@@ -41,6 +42,14 @@ def run_states(seed: int, stream: str, number: int) -> dict[str, Any]:
     proc.feed(run_bytes(seed, stream, number))
     proc.close()
     return states_of(proc)
+
+
+async def all_stored(pipeline: Pipeline) -> None:
+    """Wait until the journal has what was read, so that leaving need not."""
+    journal = pipeline._journal
+    assert journal is not None
+    while journal.pending:
+        await checkpoint()
 
 
 def _events(random: Random, name: str, is_large: bool) -> list[Event]:

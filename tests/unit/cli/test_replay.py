@@ -2,15 +2,21 @@
 
 import io
 import json
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from streamproc.cli.exits import Exit
 from streamproc.cli.inputs import InputError, Source
+from streamproc.cli.interrupts import interrupts_held
+from streamproc.cli.keeping import keeping
 from streamproc.cli.output import Output, Printer
 from streamproc.cli.progress import ProgressBar
 from streamproc.cli.replay import replay
+from streamproc.cli.stored import reading
+from streamproc.stores.queries import journal_after
 from tests.streams import run, sse, step
 
 
@@ -49,6 +55,33 @@ def test_interrupt_counts_what_was_merged() -> None:
 
     assert code == Exit.INTERRUPTED
     assert (line["changes"], line["error"]) == (2, "interrupted")
+
+
+def test_interrupt_after_merging_waits_for_keeping_and_printing(tmp_path: Path) -> None:
+    """A chunk is merged, kept and printed, or not read at all."""
+
+    class Interrupted(ProgressBar):
+        """The bar moves when a chunk is merged and not kept yet."""
+
+        def advance(self, size: int, name: str) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    out = io.BytesIO()
+    printer = Printer("changes", out, escape=False)
+    db = str(tmp_path / "runs.db")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    try:
+        with interrupts_held() as waiting, keeping(db) as keeper:
+            sources = [script(OPEN, AssertionError())]
+            code = replay(sources, "assistants", printer, Interrupted(None), keeper, waiting)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    printed = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
+    with reading(db) as store:
+        kept = [change.event for change in journal_after(store, 0).changes]
+
+    assert code == Exit.INTERRUPTED
+    assert kept == printed == ["thread.run.created", "thread.run.step.created"]
 
 
 def test_input_that_breaks_off_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

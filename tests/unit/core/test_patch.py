@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from streamproc import Change, Event, Limits, Reducer, RunStep, to_wire
 from streamproc.core.change import Note
@@ -79,7 +80,7 @@ def test_patched(state: dict[str, Any], members: dict[str, Any], expected: dict[
     [
         {},
         {"metadata": None},
-        {"metadata": {"awaiting": "approval"}, "step_details": {"tool_calls": [a_call("call_1")]}},
+        {"metadata": {"awaiting": "patience"}, "step_details": {"tool_calls": [a_call("call_1")]}},
         {"metadata": {"awaiting": "output"}},
         {"metadata": {"awaiting": "output"}, "step_details": {"tool_calls": "none"}},
         {"metadata": {"awaiting": "output"}, "step_details": {"tool_calls": [7, {"id": 7}, a_call("a", output="")]}},
@@ -88,6 +89,14 @@ def test_patched(state: dict[str, Any], members: dict[str, Any], expected: dict[
 def test_waits_for_nothing(step: dict[str, Any]) -> None:
     """Whatever is odd about a step, or about its calls, and calls that have an output already."""
     assert awaited_calls(step) == ()
+
+
+@pytest.mark.parametrize("what", ["output", "approval"])
+def test_waits_for_its_calls(what: str) -> None:
+    """For those that have no output yet; a decision is one."""
+    step = {"metadata": {"awaiting": what}, "step_details": {"tool_calls": [a_call("a"), a_call("b", output="")]}}
+
+    assert awaited_calls(step) == ("a",)
 
 
 def test_answered_in_part() -> None:
@@ -172,6 +181,73 @@ def test_patch_without_an_id() -> None:
 
     assert table.context.anomalies == {"bad_json": 1}
     assert not table.reducer.steps
+
+
+# --- defaults ---------------------------------------------------------------------------------------------------------
+
+
+def announced(**defaults: Any) -> Event:
+    return Event("thread.message.created", Patch(id="msg_1", defaults={"status": "in_progress", **defaults}))
+
+
+def said(value: str) -> Event:
+    delta = {"content": [{"index": 0, "type": "text", "text": {"value": value}}]}
+    return Event("thread.message.delta", {"id": "msg_1", "delta": delta})
+
+
+def test_defaults_of_an_object_that_appears() -> None:
+    """They are what it is."""
+    table = Table(announced(content=[]))
+
+    assert [change.event for change in table.changes] == ["thread.message.created"]
+    assert table.reducer.messages["msg_1"].status == "in_progress"
+
+
+def test_defaults_of_a_known_object() -> None:
+    """It keeps what it has, and gets what it lacks."""
+    table = Table(announced(content=[]), said("Hello"))
+    assert table.apply(announced(content=[])) == []
+    (change,) = table.apply(announced(content=[], role="assistant"))
+    table.apply(said("!"))
+
+    assert change.event == "thread.message.in_progress"
+    assert table.reducer.messages["msg_1"].role == "assistant"
+    assert table.reducer.messages["msg_1"].text == "Hello!"
+    assert table.context.anomalies == {}
+
+
+def test_defaults_of_an_object_that_ended() -> None:
+    """Nothing is announced any more."""
+    table = Table(announced(content=[]), patch("thread.message.completed", "msg_1", status="completed"))
+
+    assert table.apply(announced(content=[], role="assistant")) == []
+    assert table.context.anomalies == {}
+
+
+def test_defaults_where_the_stream_starts_again() -> None:
+    """The object starts over; an amendment without defaults does not make it."""
+    table = Table(announced(content=[], role="assistant"), said("Hello"))
+    table.context.open(2)
+    table.apply(announced(content=[]))
+
+    assert table.reducer.messages["msg_1"].text == ""
+    assert table.reducer.messages["msg_1"].role is UNSET
+
+    table.apply(said("Hi"))
+    table.context.open(3)
+    table.apply(patch("thread.message.in_progress", "msg_1", metadata={"a": "b"}))
+
+    assert table.reducer.messages["msg_1"].text == "Hi"
+
+
+def test_details_of_a_patch_are_meant() -> None:
+    """They may say less than what was accumulated; an empty list says nothing."""
+    table = Table(announced(content=[]), said("Hello"))
+    block = {"type": "text", "text": {"value": "Hi", "annotations": []}}
+    table.apply(patch("thread.message.in_progress", "msg_1", content=[block]))
+
+    assert table.reducer.messages["msg_1"].text == "Hi"
+    assert table.context.anomalies == {}
 
 
 # --- outputs of tool calls --------------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -58,12 +61,10 @@ class Table:
             self.reducer.apply(made, self.context)
 
     def fast(self, *fragments: tuple[Spot, str]) -> list[Change]:
-        """As a processor has them merged, with a payload each that is its number."""
+        """As a processor has them merged: in rows for one spot."""
         changes: list[Change] = []
-        payloads = (b"%d" % number for number in range(len(fragments)))
-        rest = self.reducer.grow(lambda payload: fragments[int(payload)], payloads, self.context, changes)
-
-        assert rest is None
+        for spot, row in groupby(fragments, key=itemgetter(0)):
+            self.reducer.grow(spot, [text for _, text in row], self.context, changes)
         return changes
 
     def is_known(self, spot: Spot) -> bool:
@@ -109,22 +110,6 @@ def test_known_spot_is_taken_at_once() -> None:
     assert first.around is None
     assert [second.piece, third.piece] == [b'"b"', b'"c"']
     assert second.around is third.around is spot.around
-
-
-def test_payload_that_is_no_fragment() -> None:
-    """It is handed back, with nothing behind it looked at; what was before it is merged."""
-    table = Table()
-    spot, _ = the_spots()
-    payloads = iter([b"a", b"b", b"", b"c"])
-    changes: list[Change] = []
-
-    def read(payload: bytes) -> tuple[Spot, str] | None:
-        return (spot, payload.decode()) if payload else None
-
-    assert table.reducer.grow(read, payloads, table.context, changes) == b""
-    assert [change.state.text for change in changes] == ["a", "ab"]
-    assert [*payloads] == [b"c"]
-    assert table.reducer.grow(read, iter([b""]), table.context, changes) == b""
 
 
 def test_unknown_object_is_left_to_the_rules() -> None:
@@ -193,19 +178,17 @@ class Words:
     def texts(self) -> Mapping[str | None, object]:
         return {None: self._read, "word": self._read}
 
-    def _read(self, payload: bytes) -> tuple[Spot, str] | None:
-        if not self._has_begun:
-            return None
-        try:
-            text = _decode(payload).t
-        except msgspec.MsgspecError:
-            return None
-        self.read += 1
-        return self._spot, text
+    def _read(self, payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
+        texts: list[str] = []
+        if self._has_begun:
+            with suppress(msgspec.MsgspecError):
+                texts += (_decode(payload).t for payload in payloads[at:])
+        self.read += len(texts)
+        return (self._spot, texts) if texts else None
 
     def decode(self, frame: Frame) -> Sequence[Event]:
-        if found := self._read(frame.data):
-            return [found[0].delta(found[1])]
+        if found := self._read([frame.data], 0):
+            return [found[0].delta(found[1][0])]
         return [*self._slowly(frame)]
 
     def _slowly(self, frame: Frame) -> Iterator[Event]:

@@ -58,7 +58,7 @@ async def test_async_hooks_run_in_order_and_beside_those_of_other_runs() -> None
         after_one_run += hooks.told
         for _ in range(3):
             hooks.gate("run_1").release()
-        await dispatch.drain(1)
+        await dispatch.drain(60)
 
     assert after_one_run == [("run_2", 1), ("run_2", 2), ("run_2", 3)]
     assert hooks.told == [*after_one_run, ("run_1", 1), ("run_1", 2), ("run_1", 3)]
@@ -81,7 +81,7 @@ async def test_sync_hooks_run_at_once() -> None:
         tasks.start_soon(dispatch.run)
         dispatch.dispatch(proc.feed(sse(step())))
         order.append("returned")
-        await dispatch.drain(1)
+        await dispatch.drain(60)
 
     assert order == ["sync", "returned", "async"]
 
@@ -121,7 +121,7 @@ async def test_more_batches_than_the_bound_are_not_lost() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatch.run)
         await dispatch.room()
-        await dispatch.drain(1)
+        await dispatch.drain(60)
 
     assert full
     assert hooks.told == [("run_1", n + 1) for n in range(MAX_BATCHES + 44)]
@@ -147,7 +147,7 @@ async def test_the_end_comes_last() -> None:
         dispatch.dispatch(proc.feed(sse(run(), error("e"))))
         dispatch.dispatch_end("default")
         dispatch.dispatch_end("empty")
-        await dispatch.drain(1)
+        await dispatch.drain(60)
 
     assert told == [("empty", None), "run", "error", ("default", "run_1")]
 
@@ -161,9 +161,9 @@ async def test_nothing_to_drain() -> None:
     dispatch, _ = driven(RunHooks())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatch.run)
-        await dispatch.drain(1)
+        await dispatch.drain(60)
     late, _ = driven(RunHooks())
-    await late.drain(1)
+    await late.drain(60)
     await late.run()
 
 
@@ -279,7 +279,7 @@ async def drive(hooks: RunHooks, on_error: Any) -> list[Any]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(dispatch.run)
             dispatch.dispatch(proc.feed(sse(*THREE)))
-            await dispatch.drain(1)
+            await dispatch.drain(60)
     return logs
 
 
@@ -365,7 +365,7 @@ async def test_an_async_hook_that_raises_ends_run() -> None:
     assert isinstance(failure.value.__cause__, ValueError)
     assert [(entry["event"], entry["calls"]) for entry in logs] == [("hook.dropped", 1)]
     assert len(hooks.told) == 3
-    await dispatch.drain(1)
+    await dispatch.drain(60)
     await hooks.until_done()
 
 

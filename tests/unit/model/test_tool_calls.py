@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct
 from streamproc.model import tool_calls as module
 from streamproc.model.run_step import ToolCallsDetails
 from streamproc.model.tool_calls import (
+    GENERIC_TYPES,
     TOOL_CALLS,
     CodeInterpreter,
     CodeInterpreterImage,
@@ -21,6 +22,7 @@ from streamproc.model.tool_calls import (
     FileSearchToolCall,
     Function,
     FunctionToolCall,
+    GenericToolCall,
     ImageOutput,
     McpToolCall,
     OpenApiToolCall,
@@ -47,7 +49,7 @@ def opened(*data: Any) -> tuple[ToolCall, ...]:
 
 
 def test_kinds_are_those_of_the_protocol() -> None:
-    """Three of OpenAI, one of its first version, twelve of Azure; each has a sample here."""
+    """Three of OpenAI, one of its first version, twelve of Azure; each has a sample here. And those of others."""
     openai = {"code_interpreter", "file_search", "function", "retrieval"}
     azure = {
         *("azure_ai_search", "azure_function", "bing_custom_search", "bing_grounding", "browser_automation"),
@@ -55,7 +57,8 @@ def test_kinds_are_those_of_the_protocol() -> None:
         "sharepoint_grounding",
     }
 
-    assert openai | azure == TOOL_CALLS.keys()
+    assert (openai | azure).isdisjoint(GENERIC_TYPES)
+    assert openai | azure | {*GENERIC_TYPES} == TOOL_CALLS.keys()
     assert openai | azure == samples.TOOL_CALLS.keys()
 
 
@@ -64,7 +67,19 @@ def test_each_struct_is_known_under_its_own_type() -> None:
     structs = {name for name in module.__all__ if name.endswith("ToolCall")} - {"ToolCall", "UnknownToolCall"}
 
     assert structs == {cls.__name__ for cls in TOOL_CALLS.values()}
-    assert all(kind == cls().type for kind, cls in TOOL_CALLS.items())  # type: ignore[attr-defined]
+    for kind, cls in TOOL_CALLS.items():
+        assert cls().type == ("" if kind in GENERIC_TYPES else kind)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", GENERIC_TYPES)
+def test_a_generic_kind_has_the_form_of_a_function(kind: str) -> None:
+    """One struct for all; it knows which one it is."""
+    data = {"id": "c1", "type": kind, "function": {"name": "f", "arguments": "{}", "output": None}}
+    (call,) = opened(data)
+
+    assert isinstance(call, GenericToolCall)
+    assert call == GenericToolCall(id="c1", type=kind, function=Function(name="f", arguments="{}", output=None))
+    assert json.loads(to_wire(call)) == data
 
 
 @each_kind

@@ -228,29 +228,30 @@ async def test_leaving_does_not_wait_for_a_disk_for_ever(path: Path, monkeypatch
 
 KILLS = 8
 DELTAS = 10_000
+AHEAD = 20  # writes until the kill, which may be long in coming
 WRITER = """
 import sys, anyio
 from streamproc.sinks.jsonl import JsonlSink
 from streamproc.testing.changes import ordinary_changes
 
-async def main(path, start, deltas):
+async def main(path, start, writes, deltas):
     changes = ordinary_changes("s", deltas)
     async with JsonlSink(path, rotate_bytes=200_000) as sink:
-        while start < len(changes):
-            size = 1 + start * 7919 % 200
+        for _ in range(writes):
+            size = 1 + start * 7919 % 50
             await sink.write(changes[start:start + size])
             start += size
             sys.stderr.write(f"{start}\\n")  # the logs go to stdout
             sys.stderr.flush()
         await anyio.sleep_forever()
 
-anyio.run(main, sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+anyio.run(main, sys.argv[1], *map(int, sys.argv[2:]))
 """
 
 
-def start_writer(path: Path, start: int) -> "subprocess.Popen[str]":
-    """A process that writes from a position on, and says which position it has reached after each write."""
-    command = [sys.executable, "-c", WRITER, str(path), str(start), str(DELTAS)]
+def start_writer(path: Path, start: int, writes: int) -> "subprocess.Popen[str]":
+    """A process that writes from a position on, so often, and says which position it has reached after each write."""
+    command = [sys.executable, "-c", WRITER, str(path), str(start), str(writes), str(DELTAS)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -262,11 +263,13 @@ async def test_killed_in_the_middle_of_writes(path: Path) -> None:
     acknowledged = 0
     changes = ordinary_changes("s", DELTAS)
     for _ in range(KILLS):
-        writer = start_writer(path, max(0, acknowledged - 50))  # what was under way comes again
+        heard = chance.randrange(1, 15)
+        start = max(0, acknowledged - 50)  # what was under way comes again
+        writer = start_writer(path, start, heard + AHEAD)
         told: IO[str] | None = writer.stderr
         assert told is not None
         with writer, told:
-            for _ in range(chance.randrange(1, 15)):
+            for _ in range(heard):
                 acknowledged = max(acknowledged, int(told.readline() or acknowledged))
             with pytest.raises(SinkUnavailable, match="has a writer already"):
                 await JsonlSink(path).__aenter__()

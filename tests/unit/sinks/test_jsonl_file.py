@@ -145,6 +145,42 @@ def test_closing_twice_is_harmless(path: Path) -> None:
     assert path.read_bytes() == TEXT
 
 
+def test_others_can_have_a_file_that_could_not_be_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock is let go all the same."""
+    file = change_file(path)
+    file.open()
+    fd = file._fd
+    assert fd is not None
+    with monkeypatch.context() as patch:
+        fail(patch, "close")
+        with pytest.raises(OSError, match="Input/output error"):
+            file.close()
+    os.close(fd)  # the system had, this one's failure only looked like it
+    write(path, CHANGES)
+
+    assert path.read_bytes() == TEXT
+
+
+def test_lock_is_gone_when_it_is_said_to_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be looking."""
+    file = change_file(path)
+    file.open()
+    lock = file._lock
+    assert lock is not None
+    release, seen = lock.release, []
+
+    def watched() -> None:
+        seen.append(file._lock is lock)
+        release()
+        seen.append(file._lock is lock)
+
+    monkeypatch.setattr(lock, "release", watched)
+    file.close()
+
+    assert seen == [True, True]
+    assert file._lock is None
+
+
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 

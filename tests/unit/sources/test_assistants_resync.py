@@ -10,6 +10,7 @@ from streamproc import Message, Run, RunStep
 from streamproc.errors import ConfigError, SourceError, SourceUnavailable
 from streamproc.sources.assistants_resync import AssistantsResync
 from streamproc.testing.server import Reset, Response, ScriptedServer, cut_at, json_response, stall_at
+from tests.loopback import in_loopback_time
 from tests.streams import message, run, step, wire
 
 RUN = run("completed", unknown={"a": [1]}).data
@@ -202,7 +203,6 @@ async def test_id_that_names_nothing(run_id: str, thread_id: str | None) -> None
     assert server.requests == []
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -224,6 +224,7 @@ async def test_id_that_names_nothing(run_id: str, thread_id: str | None) -> None
         (json_response(b" " * 300_000 + b"{}"), SourceError),
     ],
 )
+@in_loopback_time
 async def test_answer_that_is_no_result(answer: Response, error: type[SourceError]) -> None:
     """Failures are as with any stream; the error shows no content."""
     async with ScriptedServer() as server:
@@ -250,7 +251,7 @@ async def test_list_longer_than_allowed() -> None:
     assert len([request for request in server.requests if request.path.endswith("/steps")]) == 2
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_cancelling_leaves_nothing() -> None:
     """While it waits, and while a request is on its way."""
     async with ScriptedServer() as server:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio import AsyncFile
+from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ from streamproc.errors import ConfigError, SourceError, SourceUnavailable
 from streamproc.protocols import ReopeningSource, ResyncingSource
 from streamproc.sources.file import FileSource, _cut
 from streamproc.testing.sources import check_source
+from tests.loopback import in_loopback_time
 from tests.streams import arguments, done, run, sse, step
 
 STREAM = sse(run("created"), step("created"), arguments('{"a"'), arguments(":1}"), step("completed"), done())
@@ -113,7 +116,7 @@ def test_settings_that_cannot_work(settings: dict[str, float]) -> None:
 # --- pace -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_speed_is_events_a_second(recording: Path) -> None:
     """The first event at once, each further one an interval later; the bytes are the same."""
     started = anyio.current_time()
@@ -122,10 +125,10 @@ async def test_speed_is_events_a_second(recording: Path) -> None:
     assert b"".join(events) == STREAM
     assert len(events) == 6
     assert all(event.endswith(b"\n\n") for event in events)
-    assert 0.05 <= anyio.current_time() - started < 1
+    assert anyio.current_time() - started == pytest.approx(0.05)
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_late_reader_is_not_hurried(recording: Path) -> None:
     """After a pause the pace goes on; what was missed is not made up for."""
     async with FileSource(recording, speed=50).open(None) as events:
@@ -136,7 +139,7 @@ async def test_late_reader_is_not_hurried(recording: Path) -> None:
         await anext(events)
         await anext(events)
 
-    assert anyio.current_time() - started >= 0.03
+    assert anyio.current_time() - started == pytest.approx(0.04)
 
 
 @given(st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b"a", b"data: x"])).map(b"".join))
@@ -170,27 +173,43 @@ async def test_very_long_event_is_passed_on_in_parts(tmp_path: Path) -> None:
 # --- follow -----------------------------------------------------------------------------------------------------------
 
 
+class Watched(FileSource):
+    """Counts how often the end of the file was met, and its path looked at."""
+
+    looks = 0
+
+    def _starts_over(self, file: AsyncFile[bytes]) -> bool:
+        found = super()._starts_over(file)
+        self.looks += 1
+        return found
+
+
 async def following(path: Path, *acts: Callable[[], object]) -> tuple[bytes, SourceError | None]:
     """What a followed file gives while one thing after the other happens to it, and how that ended."""
     came = b""
     raised: SourceError | None = None
-    was_read = anyio.Event()
+    source = Watched(path, follow=True, poll_s=0.001)
+
+    async def looked() -> None:
+        """Between a look that may have begun before and the one after it, all that is there is read."""
+        seen = source.looks
+        while source.looks < seen + 2:
+            await checkpoint()
+
     async with anyio.create_task_group() as tasks:
 
         async def act() -> None:
-            await was_read.wait()
+            await looked()
             for one in acts:
                 one()
-                await anyio.sleep(0.02)
-            await anyio.sleep(0.05)
+                await looked()
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(act)
         try:
-            async with FileSource(path, follow=True, poll_s=0.001).open(None) as chunks:
+            async with source.open(None) as chunks:
                 async for chunk in chunks:
                     came += chunk
-                    was_read.set()
         except SourceError as error:
             raised = error
         tasks.cancel_scope.cancel()

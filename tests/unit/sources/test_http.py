@@ -1,9 +1,10 @@
 """`HttpSource` against real sockets: what is sent, what an answer means, and what is left when it is over."""
 
 import json
+import re
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,7 @@ from streamproc.testing.server import (
     stall_at,
 )
 from streamproc.testing.sources import check_source
+from tests.loopback import in_loopback_time
 from tests.streams import arguments, done, run, sse, step
 
 STREAM = sse(run("created"), step("created"), arguments('{"a"'), arguments(":1}"), step("completed"), done())
@@ -199,7 +201,7 @@ async def test_bytes_are_handed_on_as_they_come() -> None:
         assert await anext(chunks) == b"one"
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_comments_are_a_sign_of_life() -> None:
     """A stream of heartbeats alone lasts longer than the idle time-out."""
     beats = [action for _ in range(10) for action in (Send(b":\n"), Wait(0.02))]
@@ -207,7 +209,7 @@ async def test_comments_are_a_sign_of_life() -> None:
         assert await read(HttpSource(server.url, idle_timeout_s=0.15)) == b":\n" * 10
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_silent_peer_is_given_up() -> None:
     """What came is handed over first."""
     async with answering(Response(stall_at(STREAM, 100))) as server:
@@ -218,7 +220,7 @@ async def test_silent_peer_is_given_up() -> None:
                 await anext(chunks)
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_silence_while_nobody_reads_does_not_count() -> None:
     """The idle time-out is for the server; a reader may take as long as it likes over a chunk."""
     async with answering(Response([Send(b"one"), Wait(0.15), Send(b"two")])) as server:
@@ -229,7 +231,7 @@ async def test_silence_while_nobody_reads_does_not_count() -> None:
             assert await anext(chunks) == b"two"
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_peer_that_accepts_and_never_answers() -> None:
     """The wait for an answer is bounded too."""
     async with answering(Response([Stall()], status=None)) as server:
@@ -365,7 +367,7 @@ async def test_mime_type_of_something_else(kind: str | None, shown: str) -> None
             await read(HttpSource(server.url))
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_prefix_of_an_answer_that_never_ends_or_breaks() -> None:
     """Its size is worth a moment, not more; and it does not hide the answer."""
     async with answering(Response(cut_at(b"x", 1), 400), Response(stall_at(b"xy", 2), 400)) as server:
@@ -395,19 +397,21 @@ async def test_identity_encoding_is_none(encoding: str) -> None:
 # --- connections that fail --------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """Bound, so that nobody else has it, and not listening."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.mark.asyncio
 async def test_refused_connection() -> None:
     """The host is named, the query is not."""
-    port = free_port()
-    with pytest.raises(SourceUnavailable, match=rf"^127\.0\.0\.1:{port}: ClientConnectorError \(.+\)$") as caught:
+    with deaf_port() as port, pytest.raises(SourceUnavailable) as caught:
         await read(HttpSource(f"http://127.0.0.1:{port}/?key=secret"))
 
+    assert re.fullmatch(rf"127\.0\.0\.1:{port}: ClientConnectorError \(.+\)", str(caught.value))
     assert "secret" not in str(caught.value)
 
 
@@ -501,9 +505,10 @@ async def test_post_is_never_sent_twice(first: Response) -> None:
 @pytest.mark.asyncio
 async def test_post_that_surely_started_nothing_is_repeatable_once_more() -> None:
     """There was no connection, or the server said 429: then a run cannot have begun."""
-    source = HttpSource(f"http://127.0.0.1:{free_port()}", method="POST")
-    with pytest.raises(SourceUnavailable):
-        await read(source)
+    with deaf_port() as port:
+        source = HttpSource(f"http://127.0.0.1:{port}", method="POST")
+        with pytest.raises(SourceUnavailable):
+            await read(source)
     assert source.repeatable
     assert not source.resumable
 
@@ -808,7 +813,7 @@ def resumed(request: Request) -> Response:
     return Response(b"".join(b"id: %d\ndata: %d\n\n" % (n, n) for n in range(after + 1, 6)))
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_contract_of_a_source() -> None:
     """As checked for any source: bytes, reopening, resuming, and nothing left after leaving or cancelling."""
     async with ScriptedServer() as server:

@@ -12,6 +12,7 @@ from streamproc.errors import ConfigError, SourceError, SourceUnavailable
 from streamproc.sources.http import HttpSource
 from streamproc.sources.responses import ResponsesResume, ResponsesResync
 from streamproc.testing.server import Response, ScriptedServer, cut_at, json_response, stall_at
+from tests.loopback import in_loopback_time
 
 ENDED = {"id": "resp_1", "status": "completed", "output": [{"id": "msg_1"}]}
 
@@ -192,7 +193,7 @@ async def test_response_is_polled_until_it_ends(status: str) -> None:
     assert len(server.requests) == 8
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_response_that_does_not_end_in_time() -> None:
     """Waits grow, and another attempt may find that it has."""
     async with ScriptedServer() as server:
@@ -203,7 +204,6 @@ async def test_response_that_does_not_end_in_time() -> None:
     assert 2 <= len(server.requests) <= 7
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -221,6 +221,7 @@ async def test_response_that_does_not_end_in_time() -> None:
         (json_response(b" " * 300_000 + b"{}"), SourceError),
     ],
 )
+@in_loopback_time
 async def test_answer_that_is_no_response(answer: Response, error: type[SourceError]) -> None:
     """Failures are as with any stream; the error shows no content."""
     async with ScriptedServer() as server:
@@ -232,7 +233,7 @@ async def test_answer_that_is_no_response(answer: Response, error: type[SourceEr
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_cancelling_leaves_nothing() -> None:
     """While it waits, and while a request is on its way."""
     async with ScriptedServer() as server:

@@ -26,6 +26,7 @@ from streamproc.testing.changes import odd_changes, ordinary_changes
 from tests.streams import arguments, call, message, run, sse, step, step_delta, wire, words
 
 ALL = 2**40
+PATIENCE_S = 60.0  # for what takes a moment
 LONG = "x" * 5000
 
 
@@ -498,7 +499,7 @@ async def test_cursor_becomes_durable_without_further_work(path: Path) -> None:
         await store.cursor("a", required=True)
         store.acknowledge("a", 5)
         store.acknowledge("b", 3)
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             while rows(path, "SELECT sink, position, required FROM cursors") != [("a", 47, 1), ("b", 3, 0)]:
                 await anyio.lowlevel.checkpoint()
         assert await store.cursor("b", required=True) == 3
@@ -783,12 +784,12 @@ async def test_cursor_that_could_not_be_written_is_written_later(path: Path, mon
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 store.acknowledge("a", 5)
-                with anyio.fail_after(5):
+                with anyio.fail_after(PATIENCE_S):
                     while len(logs) < 3:
                         await anyio.lowlevel.checkpoint()
                         store.acknowledge("b", len(logs))
                 other.execute("ROLLBACK")
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE_S):
                 while ("a", 5) not in rows(path, "SELECT sink, position FROM cursors"):
                     await anyio.lowlevel.checkpoint()
 

@@ -42,7 +42,7 @@ async def test_waiting_step_of_a_run_that_ended_is_restored(make: Callable[[Path
     """With its run, and nothing else of ended runs; so an output that comes after a restart finds it."""
     before = Reducer()
     async with make(tmp_path) as store:
-        await store.append(applied(before, *opened(1), *opened(2, awaiting=None), *opened(3, awaiting="approval")))
+        await store.append(applied(before, *opened(1), *opened(2, awaiting=None), *opened(3, awaiting="patience")))
         objects, later = await store.open_objects()
     after = Reducer()
     after.restore(objects, later)

@@ -13,6 +13,7 @@ from streamproc.errors import SinkRejected, SinkUnavailable
 from streamproc.protocols import Sink
 from streamproc.testing.memory import HANG, Raise, ScriptedSink, Unavailable
 from streamproc.testing.sinks import Key, check_sink
+from tests.loopback import in_loopback_time
 
 
 class FarSide:
@@ -315,7 +316,6 @@ class CannotBeCancelled(Sound):
             raise OSError("not now") from None
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -326,6 +326,7 @@ class CannotBeCancelled(Sound):
         (lambda: ScriptedSink(then=Raise(TimeoutError("x"))), "one batch: write raised TimeoutError: x"),
     ],
 )
+@in_loopback_time
 async def test_hanging_sink_is_found(make: Callable[[], Sink], said: str) -> None:
     with pytest.raises(AssertionError) as caught:
         await check_sink(make, timeout_s=0.01)

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from streamproc.errors import SourceError, SourceUnavailable
 from streamproc.testing.sources import check_source
+from tests.loopback import in_loopback_time
 
 DATA = b"id: 1\ndata: a\n\nid: 2\ndata: b\n\ndata: c\n\nid: 3\ndata: d\n\n"
 OFFSETS = {None: 0, "1": 15, "2": 30, "3": len(DATA)}
@@ -252,7 +253,7 @@ async def test_failure_of_the_wrong_kind(failing: Any, reason: str) -> None:
         await check_source(Sound, DATA, failing=[failing])
 
 
-@pytest.mark.asyncio
+@in_loopback_time
 async def test_source_that_hangs() -> None:
     """No check takes longer than it may."""
     with pytest.raises(TimeoutError):

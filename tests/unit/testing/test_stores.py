@@ -17,6 +17,7 @@ from streamproc.protocols import DeadLetter, JournalBatch
 from streamproc.stores.memory import MemoryStore
 from streamproc.stores.sqlite import SqliteStore
 from streamproc.testing.stores import check_store
+from tests.loopback import in_loopback_time
 
 
 @pytest.mark.asyncio
@@ -262,8 +263,8 @@ BROKEN: list[tuple[Callable[[], MemoryStore], str]] = [
 ]
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(("make", "fault"), BROKEN, ids=[make.__name__ for make, _ in BROKEN])
+@in_loopback_time
 async def test_broken_store_is_found(make: Callable[[], Any], fault: str) -> None:
     store = make()
 

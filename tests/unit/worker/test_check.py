@@ -172,9 +172,9 @@ async def test_no_part_takes_longer_than_the_limit(monkeypatch: pytest.MonkeyPat
     install(monkeypatch, tmp_path / "site", "slow_plugin", entries, module=SLOW)
     text = '[[sources]]\nkind = "bare"\n[[sinks]]\nkind = "slow"\n[[sinks]]\nkind = "slow"\nname = "x"\nwait_s = 0\n'
 
-    assert await verdicts(config_of(tmp_path, text), timeout_s=0.05) == [
+    assert await verdicts(config_of(tmp_path, text), timeout_s=0.5) == [
         ("sources[0]", True, "made"),
-        ("sinks[0]", False, "no answer within 0.05 s"),
+        ("sinks[0]", False, "no answer within 0.5 s"),
         ("sinks[1]", False, "raised RuntimeError"),
     ]
 
@@ -184,8 +184,11 @@ def test_no_thread_is_left_behind(tmp_path: Path) -> None:
     import anyio
 
     config = config_of(tmp_path, '[store]\npath = "${DIR}/runs.db"\n[[sinks]]\nkind = "console"\n[ingest]\nport = 0\n')
-    before = threading.active_count()
-    found = anyio.run(connect, config, 5.0)
+    before = {*threading.enumerate()}
+    found = anyio.run(connect, config, 60.0)
+    more = {*threading.enumerate()} - before
+    for thread in more:  # it may be about to end
+        thread.join(10)
 
     assert [one.ok for one in found] == [True, True, True]
-    assert threading.active_count() <= before
+    assert not any(thread.is_alive() for thread in more)

@@ -52,9 +52,7 @@ def test_without_tokens_everybody_is_let_in() -> None:
     assert not Tokens()
 
 
-@pytest.mark.parametrize(
-    "token", ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789äbcdef", "x" * 16 + "\n"]
-)
+@pytest.mark.parametrize("token", ["", "0123456789 abcdef", "0123456789äbcdef", "x" * 16 + "\n", "x\x00"])
 def test_tokens_that_cannot_work(token: str) -> None:
     """Are named by their place, since the text is secret."""
     with pytest.raises(ConfigError, match=r"^token 2") as raised:

@@ -2,14 +2,21 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
+import pytest
 from structlog.testing import capture_logs
 
-from streamproc import Pipeline
+from streamproc import Pipeline, StreamProcessor
+from streamproc.core.body import Body
+from streamproc.errors import StoreError
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
+from streamproc.stores.queries import find, open_store
+from streamproc.stores.sqlite import SqliteStore
 from streamproc.worker.idle import IdleRuns
 from tests.streams import arguments, run, sse, step
 from tests.unit.delivery.sinks import virtual
@@ -90,6 +97,35 @@ async def test_runs_that_no_batch_was_about() -> None:
     assert {log["run_id"] for log in logs if log["event"] == "run.fell_silent"} == set(noted)
 
 
+class Failing(MemoryStore):
+    """A store that begins no stream of its own while it is told so."""
+
+    is_failing = False
+
+    async def next_epoch(self, stream: str) -> int:
+        if self.is_failing:
+            raise StoreError("the disk is full")
+        return await super().next_epoch(stream)
+
+
+@virtual
+async def test_a_store_that_fails_for_a_while() -> None:
+    """What it could not take is tried again, and counted once."""
+    idle, store = IdleRuns(idle_timeout_s=10.0, keep_s=None), Failing()
+    with capture_logs() as logs:
+        async with watched(idle, store=store) as pipeline:
+            await pipeline.run([OPENED])
+            store.is_failing = True
+            await anyio.sleep(14)
+            failing = idle.silent, pipeline.reducer.note("run", "run_1").inferred_status
+            store.is_failing = False
+            await anyio.sleep(3)
+            after = idle.silent, pipeline.reducer.note("run", "run_1").inferred_status
+
+    assert (failing, after) == ((0, None), (1, "expired"))
+    assert "store.unavailable" in {log["event"] for log in logs}
+
+
 @virtual
 async def test_a_run_that_was_forgotten_otherwise() -> None:
     """Is no longer noted either."""
@@ -118,12 +154,37 @@ async def test_without_time_limits_nothing_happens() -> None:
 
 def test_what_is_noted_has_a_bound() -> None:
     """Also between two looks; batches that concern no run are not noted at all."""
-    from streamproc import StreamProcessor
-
     idle = IdleRuns(idle_timeout_s=10.0, keep_s=10.0, clock=lambda: 0.0)
-    proc = StreamProcessor()
+    (change,) = StreamProcessor().feed(sse(run("created")))
     for number in range(50_010):
-        idle.heard(proc.feed(sse(run("completed", f"run_{number}"), run("failed", f"run_{number}"))))
+        id = f"run_{number}"
+        idle.heard([msgspec.structs.replace(change, body=Body("run", id, id, None, b""))])
     idle.heard(StreamProcessor().feed(b"data: x\n\n"))
 
     assert len(idle._heard) == 50_000
+
+
+@pytest.mark.asyncio
+async def test_what_was_inferred_outlives_a_restart(tmp_path: Path) -> None:
+    """It is in the store, where it is told once; the first event of the run takes it back there, too."""
+    path = tmp_path / "runs.db"
+    async with Pipeline(store=SqliteStore(path)) as pipeline:
+        await pipeline.run([OPENED])
+        await pipeline.infer("run_1", "expired")
+    with open_store(path) as store:
+        (silent,) = find(store, "run")
+    now_s = 0.0
+    idle = IdleRuns(idle_timeout_s=10.0, keep_s=100.0, clock=lambda: now_s)
+    async with Pipeline(store=SqliteStore(path), on_changes=idle.heard) as pipeline:
+        await idle.look(pipeline)
+        now_s = 11.0
+        await idle.look(pipeline)
+        restored = pipeline.reducer.note("run", "run_1").inferred_status, idle.silent
+        await pipeline.run([sse(run("in_progress"))])
+        heard = pipeline.reducer.note("run", "run_1").inferred_status
+    with open_store(path) as store:
+        (later,) = find(store, "run")
+
+    assert (silent["status"], silent["inferred_status"]) == ("in_progress", "expired")
+    assert (restored, heard) == (("expired", 0), None)
+    assert (later["status"], later["inferred_status"], later["truncated"]) == ("in_progress", None, 1)

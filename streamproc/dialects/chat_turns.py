@@ -1,0 +1,89 @@
+"""What the model calls of one agent run have in common, when each is a stream of its own.
+
+An agent loop calls the model, runs the tools that it asked for, and calls it again with their outputs, until there is
+an answer. The caller names the run; each call is a turn of it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Calls", "ChatTurns"]
+
+D = TypeVar("D")
+
+
+class Calls:
+    """The model calls of one run, as far as the next one must know of those before.
+
+    Attributes:
+        turn: which of them is the newest, from 1.
+    """
+
+    def __init__(self, turn: int = 0) -> None:
+        self.turn = turn
+        self._answers: list[tuple[str, str]] = []
+        self._usage: dict[str, Any] = {}
+        self._messages: set[str] = set()
+
+    def message_id(self, native: str) -> str:
+        """The id of the newest turn's message: the wire's, unless an earlier one has the same."""
+        id = f"{native}:{self.turn}" if native in self._messages else native
+        self._messages.add(id)
+        return id
+
+    def answer(self, call_id: str, output: str) -> None:
+        """The output of a tool call, which the request of the next turn has."""
+        self._answers.append((call_id, output))
+
+    def take_answers(self) -> list[tuple[str, str]]:
+        """The outputs since this was asked for last."""
+        taken, self._answers = self._answers, []
+        return taken
+
+    def total(self, usage: Mapping[str, Any]) -> dict[str, Any]:
+        """The usage of all turns, this one included. Asked for once a turn."""
+        self._usage = _added(self._usage, usage)
+        return self._usage
+
+
+class ChatTurns(Generic[D]):
+    """Makes the dialect of turn 1, 2, ...; each call is the next turn.
+
+    turns = ChatDialect.turns("run_1")
+    proc = StreamProcessor(turns)
+    ...                             # the first stream
+    turns.answer("call_1", "22 °C")
+    proc.open()                     # the second
+    """
+
+    def __init__(self, make: Callable[[Calls], D]) -> None:
+        self._make = make
+        self._calls = Calls()
+
+    def __call__(self) -> D:
+        self._calls.turn += 1
+        return self._make(self._calls)
+
+    @property
+    def turn(self) -> int:
+        """Which turn was begun last, from 1; 0 before the first."""
+        return self._calls.turn
+
+    def answer(self, call_id: str, output: str) -> None:
+        """Say what a tool gave: its step is completed when the next stream begins.
+
+        Call it before the first bytes of that stream are processed.
+        """
+        self._calls.answer(call_id, output)
+
+
+def _added(total: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of two usages, member by member; what is no number is as the later one says."""
+    both = {**total, **usage}
+    for name in total.keys() & usage.keys():
+        old, new = total[name], usage[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            both[name] = _added(old, new)
+        elif type(old) in (int, float) and type(new) in (int, float):
+            both[name] = old + new
+    return both
