@@ -1,26 +1,24 @@
 """How much later an event arrives because there is a proxy in between, which records it on the way.
 
     python -m benchmarks --only proxy
-    python -m benchmarks.proxy PORT         # the proxy's process: prints its port; ends with its standard input
 
-Three processes on loopback: the server of the live rows, which writes the time into each event; the proxy, with a store
-on disk; and this one, which reads bare sockets and takes down how old each event is. Passes with and without the proxy
-take turns, and what they differ by is what the proxy adds.
+Three processes on loopback: the server of the live rows, which writes the time into each event; the command, with a
+store on disk; and this one, which reads bare sockets and takes down how old each event is. Passes with and without the
+proxy take turns, and what they differ by is what the proxy adds.
 """
 
 import asyncio
+import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
-
-import anyio
 
 from benchmarks.live.measure import follow, server
 from benchmarks.live.server import Plan, allow_sockets
@@ -30,7 +28,6 @@ __all__ = ["rows"]
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _STREAMS: Final = 200
-_LOOP: list[str] = []
 _PACE: Final = 50  # events a second on each
 _LOOK: Final = 2000  # events from one look at the CPU time to the next
 _MARK: Final = b'"value":"@'
@@ -46,7 +43,7 @@ class _Late(NamedTuple):
 def rows(*, quick: bool) -> Iterator[Row]:
     """Yield the row on the proxy."""
     allow_sockets()
-    rounds, seconds = (1, 1.0) if quick else (5, 4.0)
+    rounds, seconds = (1, 1.0) if quick else (3, 3.0)
     plan = Plan(_STREAMS, round(_PACE * seconds), float(_STREAMS * _PACE), stamped=True)
     direct: list[_Late] = []
     through: list[_Late] = []
@@ -59,9 +56,10 @@ def rows(*, quick: bool) -> Iterator[Row]:
             through.append(_late(upstream, plan, client))
             costs_s.append(client.event_s)
     added = median(with_it.p99 - without.p99 for with_it, without in zip(through, direct, strict=True))
+    loop = "asyncio" if find_spec("uvloop") is None else "uvloop"
     remarks = (
         f"p99 {_ms(through, 1):.2f} / {_ms(direct, 1):.2f} ms, p50 {_ms(through, 0):.2f} / {_ms(direct, 0):.2f} ms "
-        f"with / without; {median(costs_s) * 1e6:.0f} us an event in the proxy's process"
+        f"with / without; {loop}, {median(costs_s) * 1e6:.0f} us an event in the proxy's process"
     )
     what = f"proxy, {_STREAMS} streams x {_PACE} events/s, recorded in a store: added latency, p99"
     yield Row("proxy.latency", what, added * 1000, "ms", remarks)
@@ -144,16 +142,20 @@ class _Reader(asyncio.Protocol):
 
 @contextmanager
 def _proxy(upstream: int) -> Iterator[tuple[int, int]]:
-    """A proxy as a process of its own; gives its port on 127.0.0.1, and its id."""
-    command = [sys.executable, "-m", "benchmarks.proxy", str(upstream), *_LOOP]
-    with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline()), process.pid
-        finally:
-            process.stdin.close()  # it ends with it
-            process.wait(20)
+    """The command as users run it, with a store on disk; gives its port on 127.0.0.1, and its id."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "streamproc.cli", "proxy", "--upstream", f"http://127.0.0.1:{upstream}"]
+        command += ["--listen", "127.0.0.1:0", "--store", f"{folder}/runs.db"]
+        with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            try:
+                line = process.stderr.readline().decode()
+                found = re.search(r"listens on http://127\.0\.0\.1:(\d+),", line)
+                assert found is not None, line
+                yield int(found[1]), process.pid
+            finally:
+                process.terminate()
+                process.communicate(timeout=30)
 
 
 def _cpu_s(pid: int) -> float:
@@ -163,31 +165,3 @@ def _cpu_s(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / 100
-
-
-async def _serve(upstream: int) -> None:
-    import structlog
-
-    from streamproc.pipeline import Pipeline
-    from streamproc.stores.sqlite import SqliteStore
-    from streamproc.worker.proxy import Proxy
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    over = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        loop.call_soon_threadsafe(over.set)
-
-    threading.Thread(target=wait, daemon=True).start()
-    with TemporaryDirectory() as folder:
-        pipeline = Pipeline(store=SqliteStore(Path(folder) / "runs.db"))
-        async with pipeline, Proxy(f"http://127.0.0.1:{upstream}", pipeline) as proxy:
-            print(proxy.port, flush=True)
-            await over.wait()
-
-
-if __name__ == "__main__":
-    allow_sockets()
-    anyio.run(_serve, int(sys.argv[1]), backend_options={"use_uvloop": sys.argv[2:] == ["uvloop"]})

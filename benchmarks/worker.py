@@ -99,9 +99,8 @@ def _measure(folder: Path, deliver: str, keep: int, events: int, opened: int) ->
         worker.stop()
     size = sum(path.stat().st_size for path in folder.glob("runs.db*"))
     lines = (folder / "changes.jsonl").stat().st_size
-    print(
-        f"disk, of 1,000 events: {size / sent * 1000 / 1000:.1f} kB in the store, {lines / sent:.1f} kB in the sink's file"
-    )
+    # bytes an event are kilobytes a thousand
+    print(f"disk, of 1,000 events: {size / sent:.0f} kB in the store, {lines / sent:.0f} kB in the sink's file")
 
 
 def _begin(connection: HTTPConnection, name: str) -> None:

@@ -146,6 +146,7 @@ class Pipeline:
         ]
         self._store = store
         self._journal = None if store is None else Journal(store, self._fanout, self._random)
+        self._offer = self._fanout.offer if self._journal is None else self._journal.offer
         self._group: TaskGroup  # while it is open
         self._stack = AsyncExitStack()  # holds the store
         self._was_entered = self._is_open = False
@@ -155,8 +156,9 @@ class Pipeline:
         self._hydrated: dict[str, _Follower] = {}  # of the streams that `hydrate` was called with
         self._hydrating = Lock()  # until the stream has begun
         self._epoch = 0
-        self._second = self._millisecond = -1
+        self._second = -1
         self._to_second = self._at = ""
+        self._at_from_s = self._at_until_s = 0.0  # within which `_at` is the time
 
     async def __aenter__(self) -> Self:
         if self._was_entered:
@@ -298,7 +300,8 @@ class Pipeline:
             async for chunk in chunks:
                 if follower.error is None:
                     try:
-                        self._hand_on(follower, self._fed(follower, chunk))
+                        follower.proc.stamp(self._time())
+                        self._hand_on(follower.proc.feed(chunk))
                     except LimitExceeded as limit:
                         follower.error = limit
                 yield chunk
@@ -331,7 +334,7 @@ class Pipeline:
         follower.proc.stamp(self._time())
         changes = follower.proc.infer(run_id, status)
         if changes:
-            self._hand_on(follower, changes)
+            self._hand_on(changes)
             for hooks in self._hooks:
                 hooks.dispatch_end(_SILENT)
             await self._settle(follower, changes)
@@ -493,20 +496,27 @@ class Pipeline:
                 proc.open(epoch=await self._next_epoch(proc.stream))
 
     async def _read(self, follower: "_Follower", source: Source, cursor: str | None, recovery: Recovery) -> None:
-        """Read one connection to its end, or until the stream says that nothing follows."""
-        clock = get_running_loop().time  # `current_time` without the detour, which for each chunk would be felt
-        proc = follower.proc
-        async with source.open(cursor) as chunks:
-            follower.connections += 1
-            async for chunk in chunks:
-                recovery.heard(clock())
-                changes = self._fed(follower, chunk)
-                if changes:
-                    self._hand_on(follower, changes)
-                    if follower.tap is not None or self._is_full:  # nearly always there is nothing to wait for
+        """Read one connection to its end, or until the stream says that nothing follows.
+
+        The loop runs for each chunk, which is one event as a rule: whatever is looked up in it is felt.
+        """
+        clock = get_running_loop().time  # `current_time` without the detour
+        proc, tap = follower.proc, follower.tap
+        stamp, feed = proc.stamp, proc.feed
+        heard_s = clock()
+        try:
+            async with source.open(cursor) as chunks:
+                follower.connections += 1
+                async for chunk in chunks:
+                    heard_s = clock()
+                    stamp(self._time())
+                    changes = feed(chunk)
+                    if changes and (self._hand_on(changes) or tap is not None):
                         await self._settle(follower, changes)
-                if proc.is_done:
-                    return
+                    if proc.is_done:
+                        return
+        finally:
+            recovery.heard(heard_s)
 
     async def _resync(self, follower: "_Follower", source: Source) -> None:
         """Take the run's result from the server instead of the rest of its stream."""
@@ -524,24 +534,21 @@ class Pipeline:
 
     # -- handing on ---------------------------------------------------------------------------------------------------
 
-    def _fed(self, follower: "_Follower", chunk: bytes) -> list[Change]:
-        follower.proc.stamp(self._time())
-        return follower.proc.feed(chunk)
-
     def _take(self, follower: "_Follower", chunk: bytes) -> list[Change]:
         """Process some bytes of a stream that is pushed."""
+        follower.proc.stamp(self._time())
         try:
-            changes = self._fed(follower, chunk)
+            changes = follower.proc.feed(chunk)
         except LimitExceeded as limit:
             follower.error = limit
             raise
-        self._hand_on(follower, changes)
+        self._hand_on(changes)
         return changes
 
     async def _deliver(self, follower: "_Follower", changes: list[Change]) -> None:
         """Hand changes on, and wait until there is room for the next ones."""
         if changes:
-            self._hand_on(follower, changes)
+            self._hand_on(changes)
             await self._settle(follower, changes)
 
     async def _settle(self, follower: "_Follower", changes: list[Change]) -> None:
@@ -551,22 +558,23 @@ class Pipeline:
         if self._is_full:
             await self._room(follower)
 
-    def _hand_on(self, follower: "_Follower", changes: list[Change]) -> None:
+    def _hand_on(self, changes: list[Change]) -> bool:
+        """Returns whether there may be no room for more, which is seldom."""
         if self._on_changes is not None and changes:
             self._on_changes(changes)
-        if self._journal is not None:
-            self._journal.offer(changes)
-        else:
-            self._fanout.offer(changes)
-        for hooks in self._hooks:
-            hooks.dispatch(changes)
+        may_be_full = self._offer(changes)
+        if self._hooks:
+            for hooks in self._hooks:
+                hooks.dispatch(changes)
+            return self._is_full
+        return may_be_full
 
     @property
     def _is_full(self) -> bool:
-        """Whether `_room` would wait: asked after each chunk, when nearly always it would not."""
+        """Whether `_room` would wait."""
         if self._fanout.is_full or (self._journal is not None and self._journal.is_full):
             return True
-        return bool(self._hooks) and True in [hooks.is_full for hooks in self._hooks]
+        return True in [hooks.is_full for hooks in self._hooks]
 
     async def _room(self, follower: "_Follower") -> None:
         for hooks in self._hooks:
@@ -611,7 +619,7 @@ class Pipeline:
             if proc.truncated:
                 cause = "cancelled or abandoned" if follower.error is None else str(follower.error)
                 log.warning("stream.truncated", **follower.names(), cause=cause)
-            self._hand_on(follower, changes)
+            self._hand_on(changes)
         finally:
             self._anomalies.update(proc.anomalies)
             for hooks in self._hooks:
@@ -627,9 +635,10 @@ class Pipeline:
 
     def _time(self) -> str:
         """Now, as RFC 3339; made once a millisecond, and most of it once a second."""
-        millisecond = int(self._now() * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
+        now_s = self._now()
+        if not self._at_from_s <= now_s < self._at_until_s:
+            millisecond = int(now_s * 1000)
+            self._at_from_s, self._at_until_s = millisecond / 1000, (millisecond + 1) / 1000
             second, rest = divmod(millisecond, 1000)
             if second != self._second:
                 self._second = second

@@ -10,10 +10,13 @@ from tests.streams import wire
 
 __all__ = [
     "CALL",
+    "HELLO",
     "MESSAGE",
+    "OPEN",
     "RESPONSE",
     "Json",
     "added",
+    "call_of",
     "changed",
     "delta",
     "done",
@@ -22,11 +25,14 @@ __all__ = [
     "function_call",
     "message",
     "numbered",
+    "only_run",
+    "only_step",
     "refusal",
     "response",
     "sse",
     "state",
     "text",
+    "texts_of",
 ]
 
 Json: TypeAlias = dict[str, Any]
@@ -121,3 +127,42 @@ def changed(proc: StreamProcessor, *payloads: Json | str) -> list[Change]:
 def state(obj: WireObject) -> Json:
     """An object's members that say something."""
     return {name: value for name, value in wire(obj).items() if value not in (None, [], {})}
+
+
+def only_run(proc: StreamProcessor) -> Json:
+    """The one run that there is."""
+    (run,) = proc.runs.values()
+    return state(run)
+
+
+def only_step(proc: StreamProcessor) -> Json:
+    """The one step that there is."""
+    (step,) = proc.steps.values()
+    return state(step)
+
+
+def call_of(proc: StreamProcessor, id: str = CALL) -> Json:
+    """The tool call of a step."""
+    (call,) = wire(proc.steps[id])["step_details"]["tool_calls"]
+    return call  # type: ignore[no-any-return]
+
+
+def texts_of(proc: StreamProcessor) -> list[str]:
+    """The texts of all messages."""
+    return [each.text for each in proc.messages.values()]
+
+
+OPEN = message(status="in_progress")
+"""A message that was begun."""
+
+HELLO = [
+    response(),
+    added(OPEN),
+    event("content_part.added", id=MESSAGE, content_index=0, part=text()),
+    delta("output_text", "Hel", id=MESSAGE, content_index=0),
+    delta("output_text", "lo", id=MESSAGE, content_index=0),
+    event("output_text.done", id=MESSAGE, content_index=0, text="Hello"),
+    done(message(text("Hello"))),
+    response("completed", message(text("Hello")), usage={"input_tokens": 3, "output_tokens": 4}),
+]
+"""A response that is one message."""

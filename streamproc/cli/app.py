@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from streamproc import __version__
 from streamproc.cli.check import CHECK_EPILOGUE, check
+from streamproc.cli.dialects import DIALECTS_EPILOGUE, dialects
 from streamproc.cli.exits import Exit
 from streamproc.cli.explain import EXPLAIN_EPILOGUE, explain
 from streamproc.cli.init import INIT_EPILOGUE, init
@@ -262,6 +263,7 @@ app.command(init, usage="Usage: streamproc init [PATH|-] [OPTIONS]", help_epilog
 app.command(run_worker, name="run", usage="Usage: streamproc run CONFIG", help_epilogue=RUN_EPILOGUE)
 app.command(check, usage="Usage: streamproc check CONFIG [OPTIONS]", help_epilogue=CHECK_EPILOGUE)
 app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXPLAIN_EPILOGUE)
+app.command(dialects, usage="Usage: streamproc dialects [NAME]", help_epilogue=DIALECTS_EPILOGUE)
 app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)

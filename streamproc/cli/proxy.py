@@ -14,7 +14,7 @@ from streamproc.errors import ConfigError
 
 __all__ = ["PROXY_EPILOGUE", "proxy"]
 
-_SWITCH_S: Final = 0.0005  # for so long a thread that writes the store may keep the traffic waiting
+_SWITCH_S: Final = 0.00005  # for so long a thread that writes the store may keep the traffic waiting, each time
 
 PROXY_EPILOGUE: Final = """\
 Examples:

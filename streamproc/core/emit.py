@@ -34,14 +34,15 @@ class Emitter:
     """Turns the changes of one stream into canonical events.
 
     Oddities are left out, and so is what was only inferred. Clients raise on an `error` event, so one is kept back
-    until it is clear that no failed run tells the same. They build steps and messages of deltas alone, so what only a
-    snapshot says is told by a delta before it.
+    until it is clear that no failed run tells the same. They build steps and messages of the first snapshot and deltas
+    alone, so what another snapshot says is told by a delta before it; and a step appears with calls that have no
+    arguments yet, since those of some tools are exchanged and do not grow.
     """
 
     def __init__(self) -> None:
         self._errors: list[Event] = []
         self._has_ended = False
-        self._told: dict[tuple[str, str], Change] = {}  # the last change of each open step and message
+        self._told: dict[tuple[Kind, str], _Told] = {}  # open steps and messages
 
     def events(self, changes: Iterable[Change]) -> Iterator[Event]:
         """The events of some changes."""
@@ -50,33 +51,76 @@ class Emitter:
             if change.kind == "error":
                 self._errors.append(Event(ERROR, change.data, raw))
             elif change.kind != "anomaly" and (raw or change.data is not None):
+                event = Event(change.event, change.data, raw)
                 if change.kind == "run":
                     self._has_ended = change.event.rpartition(".")[2] in STREAM_ENDING
+                    yield event
                 else:
-                    yield from self._untold(change)
-                yield Event(change.event, change.data, raw)
+                    yield from self._object(change, event)
 
     def end(self) -> Iterator[Event]:
-        """The events that end the stream: none if it broke off, so that its reader knows."""
+        """The events that end the stream: no `done` if it broke off, so that its reader knows."""
+        for told in self._told.values():
+            yield from told.until(told.change)
+        self._told.clear()
         if self._has_ended:
             yield Event(DONE)
         else:
             yield from self._errors
 
-    def _untold(self, change: Change) -> Iterator[Event]:
-        """The delta for what a snapshot adds to the one before."""
+    def _object(self, change: Change, event: Event) -> Iterator[Event]:
+        """A change of a step or message, after what was not told before it."""
         key = change.kind, change.id
-        before = self._told.get(key)
-        if before is not None and not change.is_delta:
-            name, member = _DELTAS[change.kind]
-            old, new = (one.body.data(one.revision).get(member) for one in (before, change))
-            grown = _grown(old, new)
-            if grown is not None:
-                yield Event(name, {"id": change.id, "object": name, "delta": {member: grown}})
-        if change.note.ended:
-            self._told.pop(key, None)
+        told = self._told.get(key)
+        if told is not None:
+            yield from told.until(told.change if change.is_delta else change)
+            told.change = change
+        elif not change.is_delta and not change.note.ended:
+            told = self._told[key] = _Told(change)
+            event = told.without_arguments(event)
         else:
-            self._told[key] = change
+            self._told[key] = _Told(change)
+        if change.note.ended:
+            del self._told[key]
+        yield event
+
+
+class _Told:
+    """What a client knows of an object that is open."""
+
+    __slots__ = ("_details", "change")
+
+    def __init__(self, change: Change) -> None:
+        self.change = change  # the last one
+        self._details: Any = None  # that the client has; None if it has those of the last change
+
+    def until(self, change: Change) -> Iterator[Event]:
+        """The delta for what the client lacks of the object as of a change."""
+        known, self._details = self._details, None
+        if known is None and change is self.change:
+            return
+        name, member = _DELTAS[change.kind]
+        grown = _grown(_details(self.change) if known is None else known, _details(change))
+        if grown is not None:
+            yield Event(name, {"id": change.id, "object": name, "delta": {member: grown}})
+
+    def without_arguments(self, event: Event) -> Event:
+        """The event that shows the object first, with calls whose arguments are to come."""
+        details = _details(self.change) if self.change.kind == "step" else None
+        calls = details.get("tool_calls") if isinstance(details, dict) else None
+        functions = [call.get("function") for call in calls or () if isinstance(call, dict)]
+        texts = [function for function in functions if isinstance(function, dict) and function.get("arguments")]
+        if not texts:
+            return event
+        for function in texts:
+            function["arguments"] = ""
+        self._details = details
+        whole = msgspec.json.decode(event.raw) if event.data is None else event.data
+        return Event(event.name, {**whole, "step_details": details})
+
+
+def _details(change: Change) -> Any:
+    return change.body.data(change.revision).get(_DELTAS[change.kind][1])
 
 
 def _grown(old: Any, new: Any) -> Any:

@@ -371,11 +371,14 @@ class Turn:
             if not is_empty(delta["status"]):
                 self._report("status_conflict", "a status comes with a snapshot")
             delta = {name: value for name, value in delta.items() if name != "status"}
+        had_tree = record.body.tree is not None
         merge = Merge(record.revision + 1, self._limits.max_object_bytes - record.size, self._limits, self._report)
         merge.into(_tree(record, delta), delta)
         record.size += merge.size
         if merge.changed:
             record.body.shaped_at = record.revision + 1
+        elif not had_tree:  # all of it was refused: nothing has grown
+            record.body.tree = None
         self._unknown_types(record, delta)
         if merge.changed or record.note != NO_NOTE or record.revision == 0:
             record.note = NO_NOTE

@@ -12,8 +12,8 @@ that it must not leave behind. The lanes are tasks in a group of the caller's, w
         await fanout.drain(5.0)
 
 Handing four sinks a batch costs as much as making a change or two, and waking their tasks more than that. So changes
-are handed on every two milliseconds at most, or as soon as many of them have come; after two quiet ones, at once.
-A few changes that come sooner wait for the end of the two and go as one batch.
+are handed on every three milliseconds at most, or as soon as many of them have come; after three quiet ones, at once.
+A few changes that come sooner wait for the end of the three and go as one batch.
 """
 
 from asyncio import TimerHandle, get_running_loop
@@ -41,7 +41,7 @@ __all__ = ["Fanout"]
 
 log = structlog.get_logger("streamproc")
 
-_GAP_S: Final = 0.002  # between two times that sinks are handed something ...
+_GAP_S: Final = 0.003  # between two times that sinks are handed something ...
 _GATHERED_MAX: Final = 128  # ... unless so many changes came since the first one; none where an inbox is that small
 
 
@@ -102,20 +102,25 @@ class Fanout:
         for lane in self._lanes:
             await group.start(lane.run)
 
-    def offer(self, batch: Sequence[Change], first: int = 0) -> None:
-        """Hand a batch to every lane; returns at once and keeps no reference to `batch`.
+    def offer(self, batch: Sequence[Change], first: int = 0) -> bool:
+        """Hand a batch to every lane; returns at once, whether `is_full` may be true. Keeps no reference to `batch`.
 
         With a store it is in the journal from position `first` on.
         """
-        if not batch or not self._lanes:
-            return
-        if not self._gathered:
+        gathered = self._gathered
+        if not gathered:
+            if not batch or not self._lanes:
+                return self._may_be_full
             self._first = first
-        self._gathered += batch
-        if len(self._gathered) >= self._gathered_max or self._clock() >= self._next_s:
+        gathered += batch
+        if len(gathered) >= self._gathered_max:
             self._hand_on()
         elif self._timer is None:
-            self._timer = get_running_loop().call_at(self._next_s, self._hand_on)
+            if self._clock() >= self._next_s:
+                self._hand_on()
+            else:
+                self._timer = get_running_loop().call_at(self._next_s, self._hand_on)
+        return self._may_be_full
 
     @property
     def is_full(self) -> bool:

@@ -41,10 +41,11 @@ class Journal:
         self._is_draining = False
         self._life = CancelScope()
 
-    def offer(self, changes: Sequence[Change]) -> None:
-        """Take changes in; returns at once."""
+    def offer(self, changes: Sequence[Change]) -> bool:
+        """Take changes in; returns at once, whether it is full."""
         self._waiting += changes
         self._work.set()
+        return self.is_full
 
     @property
     def is_full(self) -> bool:

@@ -109,15 +109,17 @@ class Reader:
         """The `TextReader` of the dialect."""
         spot: Spot | None = None
         texts: list[str] = []
-        for payload in payloads[at:]:
-            if payload is self._left:
+        choices, left = self.choices, self._left
+        for position in range(at, len(payloads)):
+            payload = payloads[position]
+            if payload is left:
                 break
             try:
                 choice = _read_text(payload).choices[0]
             except _ERRORS:
                 self._left = payload
                 break
-            known = self.choices.get(choice.index)
+            known = choices.get(choice.index)
             if known is None:
                 break
             delta = choice.delta

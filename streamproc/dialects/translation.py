@@ -84,6 +84,7 @@ class Translation:
         self.created_at: int | None = None  # of the steps and messages that appear, in seconds; None: no time is known
         self._steps: dict[str, _Step] = {}  # by id, in order of appearance
         self._reasoning: list[Any] = []  # for the next step
+        self._copies: dict[str, int] = {}  # id that was used again -> its newest number
         self._last_closed: _Step | None = None
         self._count = 0  # of steps that were opened
 
@@ -145,10 +146,12 @@ class Translation:
 
     def free_id(self, native: str) -> str:
         """The id for a step that appears: the wire's, or with a number if a step of this run has it already."""
-        number, id = 1, native
+        number = self._copies.get(native, 1)
+        id = native if number == 1 else f"{native}#{number}"
         while id in self._steps:
             number += 1
             id = f"{native}#{number}"
+            self._copies[native] = number
         return id
 
     def update(self, step_id: str, **members: Any) -> Event:

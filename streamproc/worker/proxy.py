@@ -39,6 +39,8 @@ __all__ = ["Proxy"]
 log = structlog.get_logger("streamproc")
 
 _KEEP_ALIVE_S: Final = 75.0  # for a client's next request, or the rest of its head
+_FULL_S: Final = 1.0  # that a request waits for a pipeline that must take it, looking ...
+_FULL_TRIES: Final = 20  # ... so many times
 _GATHER_S: Final = 0.1  # waking a task for each event would cost the traffic more than processing it
 _CUT_S: Final = 0.1  # for a request to notice that it is cut off
 _LEAST_S: Final = 1.0  # for what has passed to be processed, even when nothing is waited for
@@ -142,6 +144,7 @@ class Proxy:
             self._random,
             dialect=self._dialect,
             max_hydrate_bytes=self._max_hydrate_bytes,
+            max_tasks=2 * self._max_requests,
             gather_s=0.0 if self._is_closed_on_failure else _GATHER_S,
         )
         stack.push_async_callback(taps.drain, max(self._drain_s, _LEAST_S))
@@ -266,8 +269,12 @@ class Proxy:
         return None
 
     async def _pipeline_takes(self) -> bool:
-        with anyio.move_on_after(self._connect_timeout_s):
-            return await self._pipeline.can_take()
+        """Whether a stream could be recorded now, or in a moment: a sink may just have its hands full."""
+        with anyio.move_on_after(_FULL_S):
+            for _ in range(_FULL_TRIES):
+                if await self._pipeline.can_take():
+                    return True
+                await anyio.sleep(_FULL_S / _FULL_TRIES)
         return False
 
 

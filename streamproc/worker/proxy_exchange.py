@@ -18,12 +18,12 @@ from streamproc.worker.proxy_statistics import Counts
 from streamproc.worker.proxy_upstream import FOREIGN, Answer, Upload, trouble_of
 from streamproc.worker.taps import Copy, Taps
 
-__all__ = ["Exchanges"]
+__all__ = ["ANSWERS", "Exchanges"]
 
 log = structlog.get_logger("streamproc")
 
 _BODILESS: Final = frozenset({204, 304})
-_ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
+ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
     "unreachable": (502, "the upstream cannot be reached"),
     "timeout": (504, "the upstream did not answer in time"),
     "bad_answer": (502, "the upstream ended the connection, or did not answer in HTTP"),
@@ -107,18 +107,18 @@ class Exchanges:
         answer = Answer(response, self._idle_timeout_s)
         is_whole = False
         try:
-            is_whole = await self._stream(answer, relayed, copy)
+            is_whole = await self._stream(answer, relayed, copy, framing)
         finally:
             answer.close()
             if copy is not None:
                 copy.complete(is_whole)
-        if answer.was_reset:
+        if not is_whole and answer.was_reset:
             await relayed.reset()
         elif not is_whole:
             relayed.cut()
         return relayed
 
-    async def _stream(self, answer: Answer, relayed: Relayed, copy: Copy | None) -> bool:
+    async def _stream(self, answer: Answer, relayed: Relayed, copy: Copy | None, framing: Framing) -> bool:
         """Send the body on; returns whether it came to its end."""
         while True:
             try:
@@ -127,8 +127,8 @@ class Exchanges:
                 self._counts.upstream_errors["broken"] += 1
                 log.warning("proxy.answer_broken", cause=type(error).__name__)
                 return False
-            if not piece:
-                return not answer.was_reset
+            if not piece:  # where the end of the connection is the end of the body, it may have been torn down
+                return framing != "close" or not answer.was_reset
             if copy is not None:
                 copy.offer(piece)
                 if self._waits_for_pipeline:
@@ -141,7 +141,7 @@ class Exchanges:
         trouble = trouble_of(error)
         self._counts.upstream_errors[trouble] += 1
         log.warning("proxy.upstream_failed", method=request.method, trouble=trouble, cause=type(error).__name__)
-        status, message = _ANSWERS[trouble]
+        status, message = ANSWERS[trouble]
         return refused(request, status, f"upstream_{trouble}", message)
 
     def _refused(self, request: web.BaseRequest, code: str, message: str) -> Relayed:

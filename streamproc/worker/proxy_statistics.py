@@ -10,7 +10,7 @@ from msgspec import Struct
 
 __all__ = ["Counts", "ProxyStatistics", "Untapped"]
 
-Untapped: TypeAlias = Literal["backlog", "bomb", "damaged", "encoding", "failed", "size", "unknown_dialect"]
+Untapped: TypeAlias = Literal["backlog", "bomb", "damaged", "encoding", "failed", "limit", "size", "unknown_dialect"]
 """Why what passed was not processed, or not to its end:
 
     backlog          the pipeline did not keep up, and no more may wait
@@ -18,6 +18,7 @@ Untapped: TypeAlias = Literal["backlog", "bomb", "damaged", "encoding", "failed"
     damaged          it cannot be decompressed
     encoding         compressed in a way that is not known here
     failed           the pipeline raised
+    limit            an event that breaks one of the core's limits
     size             an object that is larger than `max_hydrate_bytes`
     unknown_dialect  a stream of events that no dialect recognises, or without any
 """

@@ -106,7 +106,8 @@ class Answer:
         idle_timeout_s: how long nothing may come while somebody waits for it.
 
     Attributes:
-        was_reset: the connection was torn down rather than ended.
+        was_reset: the connection was torn down rather than ended. Ask only about a body that is not complete: after
+            that the connection may serve another request.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, idle_timeout_s: float) -> None:
@@ -120,6 +121,8 @@ class Answer:
         if self._protocol is not None:
             self._protocol.read_timeout = None
         if self._closed is not None:
+            self._closed.remove_done_callback(_heard)  # of an earlier answer over the same connection
+            self._closed.add_done_callback(_heard)
             self._closed.add_done_callback(self._lost)
 
     def close(self) -> None:
@@ -158,7 +161,8 @@ class Answer:
             self._content.set_exception(aiohttp.SocketTimeoutError("silent"))
 
     def _lost(self, _: object) -> None:
-        if self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError):
+        error = None if self._protocol is None else self._protocol.exception()
+        if isinstance(error, HttpProcessingError) and not self._content.is_eof():
             self._content.set_exception(aiohttp.ClientPayloadError("no HTTP"))
 
     def _rest(self, error: BaseException) -> bytes:
@@ -168,6 +172,12 @@ class Answer:
             return self._content.read_nowait()
         finally:
             self._content.set_exception(error)
+
+
+def _heard(closed: "asyncio.Future[None]") -> None:
+    """Take notice of how a connection ended, or asyncio would complain that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def trouble_of(error: BaseException) -> Trouble:

@@ -141,9 +141,9 @@ class _Worker:
         config = self._config.ingest
         assert config is not None
         limits = IngestLimits(
-            streams_max=config.max_streams,
-            silence_max_s=config.idle_timeout_s,
-            body_bytes_max=config.max_body_bytes,
+            max_streams=config.max_streams,
+            idle_timeout_s=config.idle_timeout_s,
+            max_body_bytes=config.max_body_bytes,
         )
         async with Ingest(self._pipeline, dialect=config.dialect, limits=limits) as self._ingest:
             server = HttpServer(
@@ -153,11 +153,11 @@ class _Worker:
                 port=config.port,
                 tokens=[token.reveal() for token in config.tokens],
                 limits=ServerLimits(
-                    header_bytes=config.max_header_bytes,
+                    max_header_bytes=config.max_header_bytes,
                     header_timeout_s=config.header_timeout_s,
-                    connections_max=config.max_connections,
-                    requests_per_s=config.rate_per_s,
-                    burst=config.rate_burst,
+                    max_connections=config.max_connections,
+                    rate_per_s=config.rate_per_s,
+                    rate_burst=config.rate_burst,
                 ),
             )
             server.on_stop.append(self._ingest.stop)

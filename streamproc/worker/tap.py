@@ -1,10 +1,11 @@
-"""`Tap`: the copy of one stream that passes, on its way to a pipeline. `Backlog` bounds what all of them hold.
+"""`Tap`: the copy of one stream that passes, on its way to a pipeline. `Backlog` is what all of them share.
 
 Who passes the stream on calls `offer`, which never waits and never raises; a task of its own reads the copy, finds out
 what it is, and has the pipeline follow it. So whatever the pipeline, its sinks or its store do, the traffic does not
 feel it. When they do not keep up and the backlog is full, the tap ends early and its stream is marked as truncated.
 
-Waking a task for each event would cost the traffic more than processing does, so pieces are gathered for a moment.
+Waking a task for each event would cost the traffic more than processing does, so pieces are gathered for a moment. And
+of all that is ready one piece is processed at a time, see `Backlog.turn`: many streams at once would stop the traffic.
 """
 
 from collections import deque
@@ -31,7 +32,7 @@ _ROOM_BYTES: Final = 1024 * 1024  # more than this waits for the pipeline where 
 
 
 class Backlog:
-    """What waits to be processed, of all taps together.
+    """What waits to be processed, of all taps together, and whose turn it is.
 
     Args:
         max_bytes: so much may.
@@ -39,6 +40,7 @@ class Backlog:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._turns = anyio.Lock(fast_acquire=True)
         self.used_bytes = 0
 
     def takes(self, size: int) -> bool:
@@ -50,6 +52,11 @@ class Backlog:
 
     def leave(self, size: int) -> None:
         self.used_bytes -= size
+
+    async def turn(self) -> None:
+        """Return when it is somebody's turn to process a piece, in the order of the calls; the traffic is first."""
+        async with self._turns:
+            await checkpoint()
 
 
 class Tap:
@@ -80,7 +87,6 @@ class Tap:
         self._progress = anyio.Event()
         self._seen: list[bytes] = []  # pieces that `dialect` has looked at
         self._pieces: Iterator[bytes] = iter(())  # of what was taken last
-        self._is_fresh = False  # the next of them is the first one
 
     # -- the traffic's side -------------------------------------------------------------------------------------------
 
@@ -151,13 +157,12 @@ class Tap:
                 self.abandon(error.reason)
                 continue
             if piece is not None:
-                await self._turn()
+                await self._backlog.turn()
                 return piece
             if self._waiting:
                 if self._is_open and self._gather_s and self._size < _PIECE_BYTES and not self._is_complete:
                     await anyio.sleep(self._gather_s)
                 self._pieces = self._cut(self._take(_PIECE_BYTES))
-                self._is_fresh = True
             elif self.ended_by is not None:
                 raise SourceError(f"{self.name}: the tap ended early ({self.ended_by})")
             elif self._is_complete:
@@ -165,12 +170,6 @@ class Tap:
             else:
                 self._news = anyio.Event()
                 await self._news.wait()
-
-    async def _turn(self) -> None:
-        """Let the traffic have its turn before all but the first of several pieces."""
-        if not self._is_fresh:
-            await checkpoint()
-        self._is_fresh = False
 
     def _cut(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _PIECE_BYTES):

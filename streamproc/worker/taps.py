@@ -12,6 +12,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from streamproc.errors import LimitExceeded
 from streamproc.pipeline import Pipeline
 from streamproc.worker.proxy_statistics import Counts, Untapped
 from streamproc.worker.tap import Backlog, Tap
@@ -58,6 +59,7 @@ class Taps:
         dialect: of all streams; "auto" finds each one's out.
         max_hydrate_bytes: of an answer whose objects are taken over, as it passes and decompressed.
         gather_s: see `Tap`.
+        max_tasks: streams and answers under way or waiting for the pipeline.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Taps:
         dialect: str,
         max_hydrate_bytes: int,
         gather_s: float,
+        max_tasks: int,
     ) -> None:
         self._pipeline = pipeline
         self._group = group
@@ -79,6 +82,7 @@ class Taps:
         self._random = random
         self._dialect = dialect
         self._gather_s = gather_s
+        self._max_tasks = max_tasks
         self._active = 0
         self._idle = anyio.Event()
         self._max_hydrate_bytes = max_hydrate_bytes
@@ -93,6 +97,9 @@ class Taps:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         is_stream = status == 200 and kind == _STREAM
         if not is_stream and not (status in (200, 201) and kind == _JSON and is_about_threads(path)):
+            return None
+        if self._active >= self._max_tasks:
+            self._counts.untapped["backlog"] += 1
             return None
         decode = decoder(headers.get("Content-Encoding", ""))
         if decode is None:
@@ -131,7 +138,9 @@ class Taps:
                 tap.abandon("unknown_dialect")
             else:
                 self._counts.tapped += 1
-                await self._pipeline.run(tap, dialect=dialect)
+                result = await self._pipeline.run(tap, dialect=dialect)
+                if isinstance(result.error, LimitExceeded):
+                    tap.abandon("limit")
         except Exception as error:
             self._failed(tap.name, error)
             tap.abandon("failed")
@@ -141,19 +150,19 @@ class Taps:
             tap.abandon("failed")  # what is left of it
 
     def _finish(self, body: "_Body", decode: Decoder) -> None:
-        if body.ended_by is not None:
-            self._counts.untapped[body.ended_by] += 1
+        if body.ended_by is None:
+            self._start(self._hydrate, body, decode)
         else:
-            self._start(self._hydrate, body.take(), decode)
+            self._counts.untapped[body.ended_by] += 1
 
-    async def _hydrate(self, data: bytes, decode: Decoder) -> None:
+    async def _hydrate(self, body: "_Body", decode: Decoder) -> None:
         try:
-            body = bytearray()
-            for piece in decode.pieces(data):
-                body += piece
-                if len(body) > self._max_hydrate_bytes:
+            data = bytearray()
+            for piece in decode.pieces(body.data()):
+                data += piece
+                if len(data) > self._max_hydrate_bytes:
                     raise Unreadable("size")
-            objects = objects_in(bytes(body))
+            objects = objects_in(bytes(data))
             if objects:
                 await self._pipeline.hydrate(objects, stream=_HYDRATED)
                 self._counts.hydrated += 1
@@ -162,6 +171,8 @@ class Taps:
         except Exception as error:
             self._failed(_HYDRATED, error)
             self._counts.untapped["failed"] += 1
+        finally:
+            body.drop()
 
     def _failed(self, stream: str, error: Exception) -> None:
         log.error("proxy.tap_failed", stream=stream, cause=type(error).__name__)
@@ -190,7 +201,7 @@ class _Body:
             self._chunks.append(chunk)
             self._size += len(chunk)
             return
-        self.take()
+        self.drop()
 
     async def room(self) -> None:
         """Objects hold nobody up."""
@@ -199,12 +210,15 @@ class _Body:
         """Nothing more will pass; a part of an object is none."""
         if is_whole:
             self._finish(self)
-        self.take()
+        else:
+            self.drop()
 
-    def take(self) -> bytes:
-        """All of it, which is then forgotten."""
-        data = b"".join(self._chunks)
+    def data(self) -> bytes:
+        """All of it."""
+        return b"".join(self._chunks)
+
+    def drop(self) -> None:
+        """Forget it."""
         self._backlog.leave(self._size)
         self._chunks.clear()
         self._size = 0
-        return data

@@ -21,6 +21,9 @@ from tests.streams import wire
 TRANSLATED = ("chat", "responses")
 DIALECTS = ("assistants", *TRANSLATED)  # those of the protocol itself go out as they came
 
+# That client keeps the first id of a call. Here the last snapshot counts, and in one recording the ids were exchanged.
+OTHER_IDS = frozenset({"vercel_ai__openai-client-tool-search.1.sse"})
+
 oracle = cache(Oracle)
 
 
@@ -39,7 +42,7 @@ def retold(proc: StreamProcessor) -> Iterator[bytes]:
             ("run", run),
             *((kind, obj) for kind, table in tables for obj in table.values() if obj.run_id == run_id),
         ]
-        yield b"".join(map(encode_sse, emit_states((kind, to_wire(obj)) for kind, obj in objects)))  # type: ignore[misc]
+        yield b"".join(map(encode_sse, emit_states((kind, to_wire(obj)) for kind, obj in objects)))
 
 
 def texts_of(messages: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -67,12 +70,20 @@ def _arguments(call: Mapping[str, Any]) -> object:
     return function.get("arguments", (call.get("code_interpreter") or {}).get("input"))
 
 
-def check(proc: StreamProcessor, held: Held) -> None:
+def check(proc: StreamProcessor, held: Held, *, same_ids: bool = True) -> None:
     steps = {id: wire(step) for id, step in proc.steps.items()}
     messages = {id: wire(message) for id, message in proc.messages.items()}
 
     assert texts_of(held.messages) == texts_of(messages)
-    assert calls_of(held.steps) == calls_of(steps)
+    if same_ids:
+        assert calls_of(held.steps) == calls_of(steps)
+    else:
+        assert _without_ids(calls_of(held.steps)) == _without_ids(calls_of(steps))
+        assert calls_of(held.steps) != calls_of(steps)
+
+
+def _without_ids(calls: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
+    return {step: [rest for _, *rest in of_step] for step, of_step in calls.items()}  # type: ignore[misc]
 
 
 def recordings(corpus: Path, dialects: Sequence[str]) -> list[Path]:
@@ -86,7 +97,7 @@ def test_every_recording_is_read_by_the_published_client(corpus: Path) -> None:
         proc, stream = converted(path.read_bytes())
         held = oracle().merge([stream])
         try:
-            check(proc, held)
+            check(proc, held, same_ids=path.name not in OTHER_IDS)
         except AssertionError as error:
             raise AssertionError(f"{path.parent.name}/{path.name}: {error}") from error
         with_calls += any(isinstance(step.step_details, ToolCallsDetails) for step in proc.steps.values())

@@ -5,7 +5,7 @@ event, since `event:` lines may be missing; numbers, ids and order are not relie
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from streamproc.core.events import DONE, ERROR, Event
 from streamproc.core.sse import Frame
@@ -18,6 +18,9 @@ from streamproc.dialects.responses.response import Response
 from streamproc.dialects.translation import Rules
 
 __all__ = ["ResponsesDialect", "matches"]
+
+
+_MAX_NAME: Final = 100  # characters of a name that nobody knows
 
 
 def matches(event: str, payload: Payload) -> bool:
@@ -96,7 +99,7 @@ class ResponsesDialect:
     def _translate(self, name: str, data: Payload, payload: bytes) -> Sequence[Event]:
         handle = EVENTS.get(name)
         if handle is None:
-            return (anomaly("unknown_event", name, payload, "not in the vocabulary"),)
+            return (anomaly("unknown_event", name[:_MAX_NAME], payload, "not in the vocabulary"),)
         if self._life.begins_another(name, data):
             self._numbers.restart()
         verdict = self._numbers.note(data.get("sequence_number"))

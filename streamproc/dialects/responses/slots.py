@@ -57,6 +57,7 @@ class Slots:
         self._by_id: dict[str, Slot] = {}
         self._by_call: dict[str, Slot] = {}
         self._by_kind: dict[str, Slot] = {}
+        self.next_index = 0  # that no item has
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._all)
@@ -64,11 +65,6 @@ class Slots:
     @property
     def is_full(self) -> bool:
         return len(self._all) >= _MAX_SLOTS
-
-    @property
-    def next_index(self) -> int:
-        """An index that no item has."""
-        return max(self._by_index, default=-1) + 1
 
     def find(self, index: object, id: object) -> Slot | None:
         """The slot that an event is about, by its `output_index` and `item_id`."""
@@ -83,6 +79,7 @@ class Slots:
     def add(self, slot: Slot) -> bool:
         """Enter a new slot; from now on it is what its index means. Returns whether an open one had that index."""
         before = self._by_index.get(slot.index)
+        self.next_index = max(self.next_index, slot.index + 1)
         self._all.append(slot)
         self._by_index[slot.index] = slot
         self._by_kind[slot.kind] = slot

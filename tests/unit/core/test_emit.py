@@ -110,6 +110,103 @@ def test_changes_made_by_hand() -> None:
     assert encode_sse(event) == b'event: thread.run.created\ndata: {"id":"run_1","status":"queued"}\n\n'
 
 
+def patched(*patches: tuple[str, dict[str, Any]], delta: Event | None = None) -> list[Event]:
+    """The events for a step that patches build up; a delta comes after the first one."""
+    reducer, emitter = Reducer(), Emitter()
+    made = [Event(f"thread.run.step.{name}", Patch(id="step_1", members=members)) for name, members in patches]
+    made[1:1] = [] if delta is None else [delta]
+    return [*(event for one in made for event in emitter.events(reducer.apply(one))), *emitter.end()]
+
+
+def details(arguments: str | None, **more: Any) -> dict[str, Any]:
+    function = {"name": "f", "output": None, **more}
+    if arguments is not None:
+        function["arguments"] = arguments
+    return {"type": "tool_calls", "tool_calls": [{"id": "call_1", "type": "custom", "function": function}]}
+
+
+def told(events: list[Event]) -> list[Any]:
+    """Name and arguments of each event; a delta's are what it adds."""
+    found: list[Any] = []
+    for event in events:
+        payload = event.data if event.data is not None else json.loads(event.raw)
+        calls = payload.get("delta", payload)["step_details"]["tool_calls"]
+        found.append((event.name.rpartition(".")[2], [call.get("function", {}).get("arguments") for call in calls]))
+    return found
+
+
+def test_what_only_the_last_snapshot_says() -> None:
+    """A client that reads the first snapshot and deltas alone ends with it, too."""
+    events = patched(
+        ("created", {"status": "in_progress", "step_details": details("")}),
+        ("completed", {"status": "completed", "step_details": details("{}", output="42")}),
+    )
+
+    assert told(events) == [("created", [""]), ("delta", ["{}"]), ("completed", ["{}"])]
+    assert events[1].data["delta"]["step_details"] == {
+        "type": "tool_calls",
+        "tool_calls": [{"index": 0, "type": "custom", "function": {"arguments": "{}", "output": "42"}}],
+    }
+
+
+def test_arguments_that_are_exchanged() -> None:
+    """They are told once, when they are known; a first guess would stay with the client."""
+    events = patched(
+        ("created", {"status": "in_progress", "step_details": details('{"diff":""}')}),
+        ("completed", {"status": "completed", "step_details": details('{"diff":"+"}')}),
+    )
+
+    assert told(events) == [("created", [""]), ("delta", ['{"diff":"+"}']), ("completed", ['{"diff":"+"}'])]
+
+
+def test_first_arguments_before_a_delta() -> None:
+    """They are told before what is added to them."""
+    delta = {"step_details": {"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]}}
+    events = patched(
+        ("created", {"status": "in_progress", "step_details": details('{"a":')}),
+        ("completed", {"status": "completed"}),
+        delta=Event("thread.run.step.delta", {"id": "step_1", "delta": delta}),
+    )
+
+    assert told(events) == [
+        ("created", [""]),
+        ("delta", ['{"a":']),
+        ("delta", ["1}"]),
+        ("completed", ['{"a":1}']),
+    ]
+
+
+def test_first_arguments_of_a_step_that_stays_open() -> None:
+    """They are told at the end of a stream that broke off."""
+    events = patched(("created", {"status": "in_progress", "step_details": details("{}")}))
+
+    assert told(events) == [("created", [""]), ("delta", ["{}"])]
+
+
+def test_what_cannot_be_told_by_a_delta() -> None:
+    """A text that became another one; entries that are no objects; a call without a function."""
+    old = {"type": "tool_calls", "tool_calls": [{"id": "a", "type": "x", "function": {"output": "one"}}, {"id": "b"}]}
+    new = {"type": "tool_calls", "tool_calls": [{"id": "a", "type": "x", "function": {"output": "two"}}, "odd"]}
+    events = patched(
+        ("created", {"status": "in_progress", "step_details": old}),
+        ("completed", {"status": "completed", "step_details": new}),
+    )
+
+    assert names(events) == ["thread.run.step.created", "thread.run.step.completed"]
+
+
+def test_details_that_appear_late() -> None:
+    """Of a step that had none, and of one that is told first when it has ended."""
+    late = patched(
+        ("created", {"status": "in_progress", "step_details": None}),
+        ("completed", {"status": "completed", "step_details": details("{}")}),
+    )
+    only = patched(("completed", {"status": "completed", "step_details": details("{}")}))
+
+    assert names(late) == ["thread.run.step.created", "thread.run.step.delta", "thread.run.step.completed"]
+    assert names(only) == ["thread.run.step.completed"]
+
+
 # --- from states ------------------------------------------------------------------------------------------------------
 
 

@@ -404,6 +404,15 @@ def test_details_go_on_after_they_were_kept() -> None:
     assert visible(stream.changes) == [("step_1", revision) for revision in range(1, 6)]
 
 
+def test_delta_that_was_refused_keeps_nothing() -> None:
+    """What it touched has not grown, so a snapshot with less is no loss."""
+    odd = step("created", "step_1", call("{}"), "stray")
+    stream = Stream(odd, step_delta({"index": 1, "type": "function"}), step("created", "step_1", call("{}")))
+
+    assert stream.anomalies == ["type_conflict"]
+    assert len(stream.tool_calls()) == 1
+
+
 def test_details_of_a_snapshot_go_on_after_they_were_kept() -> None:
     """Also when there was no delta yet."""
     stream = Stream(

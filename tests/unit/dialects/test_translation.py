@@ -133,8 +133,11 @@ def test_an_id_that_is_used_again() -> None:
     told = with_message()
     translation = told.translation
     translation.open_tools(second := translation.free_id("step_1"), [CALL])
+    third = [translation.free_id("step_1") for _ in range(2)]
+    translation.open_tools(third[0], [CALL])
 
-    assert (second, translation.free_id("step_1"), translation.free_id("step_2")) == ("step_1#2", "step_1#3", "step_2")
+    assert (second, third, translation.free_id("step_2")) == ("step_1#2", ["step_1#3"] * 2, "step_2")
+    assert translation.free_id("step_1") == "step_1#4"
 
 
 def test_a_run_of_very_many_steps() -> None:

@@ -63,6 +63,11 @@ def parts(details: Any, **members: Any) -> list[Part]:
         ),
         ({"type": "teleport", "id": "call_1", "to": "Oslo"}, Part("teleport", '{"to":"Oslo"}')),
         ({"type": "function"}, Part("function", "")),
+        (
+            {"type": "mcp_call", "function": {"name": "look_up", "arguments": "{}", "output": "42"}},
+            Part("look_up", "{}", "42"),
+        ),
+        ({"type": "mcp_call"}, Part("mcp_call", "")),
         ("no call at all", Part("", "")),
     ],
 )

@@ -2,8 +2,10 @@
 
 import zlib
 from contextlib import AsyncExitStack
+from random import Random
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 from structlog.testing import capture_logs
@@ -433,6 +435,59 @@ async def test_reset_is_a_reset(name: str) -> None:
             await client.rest()
 
 
+async def test_reset_after_a_complete_answer_is_not_felt() -> None:
+    """It is the upstream's way to close."""
+    gone = anyio.Event()
+
+    async def serve(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        await peer.reset()
+        gone.set()
+
+    async with between(serve) as (_, proxy):
+        bodies = [parsed(await exchange(proxy, get())).body for _ in range(5)]
+        await gone.wait()
+
+    assert bodies == [b"hi"] * 5
+
+
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("PUT", 1), ("POST", 1)])
+async def test_request_without_an_answer(method: str, times: int) -> None:
+    """A GET is tried once more, as HTTP allows; what has a body is not, since that has passed."""
+    heard: list[bytes] = []
+
+    async def serve(peer: Peer) -> None:
+        heard.append(await peer.head())
+        if method != "GET":
+            await peer.exactly(2)
+
+    body = ["Content-Length: 2"] if method != "GET" else []
+    async with between(serve) as (_, proxy):
+        seen = parsed(await exchange(proxy, get("/", *body, method=method, body="hi" if body else "")))
+
+    assert seen.line == b"HTTP/1.1 502 Bad Gateway"
+    assert len(heard) == times
+
+
+async def test_mistake_in_the_proxy_ends_the_connection() -> None:
+    """It is logged, and no second answer follows the one that has begun."""
+
+    class Broken(Random):
+        def getrandbits(self, k: int, /) -> int:
+            raise RuntimeError("secret")
+
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 2\r\n\r\nhi"
+    with capture_logs() as logs:
+        async with between(replying(answer), random=Broken()) as (_, proxy):
+            seen = parsed(await exchange(proxy, get()))
+
+    assert (seen.line, seen.body) == (b"HTTP/1.1 200 OK", b"")
+    assert [log for log in logs if log["log_level"] == "error"] == [
+        {"event": "proxy.failed", "method": "GET", "cause": "RuntimeError", "log_level": "error"}
+    ]
+
+
 async def test_no_upstream() -> None:
     """Nobody listens: 502, as JSON that SDKs understand."""
     async with listening(replying()) as upstream:
@@ -593,8 +648,13 @@ async def test_smuggled_request_does_not_arrive(name: str) -> None:
             501,
             b"no_websocket",
         ),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            501,
+            b"transfer_encoding",
+        ),
     ],
-    ids=["connect", "absolute", "asterisk", "fragment", "latin-1", "large", "websocket"],
+    ids=["connect", "absolute", "asterisk", "fragment", "latin-1", "large", "websocket", "coding"],
 )
 async def test_what_cannot_be_passed_on_is_refused(request_: bytes, status: int, code: bytes) -> None:
     """The upstream hears nothing of it, and the connection ends."""
@@ -640,6 +700,25 @@ async def test_too_many_requests_at_a_time() -> None:
         taken = parsed(await exchange(proxy, get()))
 
     assert (refused.line[9:12], taken.line[9:12]) == (b"503", b"200")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+async def test_loopback_by_any_name(host: str) -> None:
+    """The URL is one that a client can use."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    async with listening(replying(answer)) as upstream, Pipeline() as pipeline:
+        try:
+            async with (
+                Proxy(upstream, pipeline, host=host) as proxy,
+                aiohttp.ClientSession() as session,
+                session.get(proxy.url) as response,
+            ):
+                body = await response.read()
+        except ConfigError:
+            assert host == "::1"  # where there is no IPv6
+            return
+
+    assert (body, proxy.upstream) == (b"hi", upstream)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from streamproc import Change, DeliveryPolicy, Event, Pipeline, to_wire
+from streamproc import Change, DeliveryPolicy, Event, Limits, Pipeline, to_wire
 from streamproc.errors import StoreError
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
-from streamproc.testing.memory import HANG, Raise, ScriptedSink
+from streamproc.testing.memory import HANG, Raise, ScriptedSink, Slow
 from streamproc.worker.proxy import Proxy
 from streamproc.worker.tap_inflate import Inflate, Unreadable, decoder
 from streamproc.worker.tap_objects import objects_in
@@ -188,6 +188,18 @@ async def test_stream_that_the_client_left_is_truncated() -> None:
         await client.send(get())
         await client.until(OPENING)
 
+    assert sink.changes[-1].truncated
+
+
+async def test_stream_beyond_a_limit_ends_the_tap_only() -> None:
+    """An event larger than the core takes; what came before is kept."""
+    data = OPENING + b"data: " + b"x" * (Limits().max_line_bytes + 1) + b"\n\n" + ENDING
+    sink = MemorySink()
+    with capture_logs():
+        proxy, _, bodies = await asked(answer(data), sinks=[sink])
+
+    assert bodies == [data]
+    assert dict(proxy.statistics().untapped) == {"limit": 1}
     assert sink.changes[-1].truncated
 
 
@@ -437,6 +449,58 @@ async def test_backlog_is_bounded() -> None:
     assert dict(proxy.statistics().untapped) == {"backlog": 1}
     assert proxy.statistics().backlog_bytes == 0
     assert [log["event"] for log in logs if log["event"] == "stream.truncated"] == ["stream.truncated"]
+
+
+async def test_what_waits_for_a_stuck_pipeline_is_bounded() -> None:
+    """However small each stream and object: their number is, too."""
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=60.0)
+    body = msgspec.json.encode(as_json(run("in_progress")))
+    with capture_logs():
+        proxy, _, bodies = await asked(
+            *[answer(WHOLE), answer(body, "application/json")] * 10,
+            path=RUN,
+            max_requests=4,
+            sinks=[(ScriptedSink(HANG), policy)],
+        )
+
+    assert bodies == [WHOLE, body] * 10
+    assert proxy.statistics().untapped["backlog"] == 12
+    assert proxy.statistics().backlog_bytes == 0
+
+
+async def test_fail_closed_waits_for_a_sink_that_is_busy() -> None:
+    """A moment; then the request goes on."""
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1)
+    proxy, _, bodies = await asked(
+        *[answer(WHOLE)] * 3, fail="closed", sinks=[(ScriptedSink(*[Slow(0.02)] * 100), policy)]
+    )
+
+    assert bodies == [WHOLE] * 3
+    assert (proxy.statistics().refused, proxy.statistics().tapped) == (0, 3)
+
+
+async def test_fail_closed_holds_a_stream_that_gets_ahead() -> None:
+    """Of a stream that the pipeline does not take, the client gets no more than may wait; with "open" all of it."""
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=60.0)
+    data = OPENING + sse(arguments("x" * 10_000)) * 800
+    got: dict[str, int] = {}
+    for fail in ("open", "closed"):
+        with capture_logs():
+            async with (
+                tapping(answer(data), fail=fail, sinks=[(ScriptedSink(HANG), policy)]) as (proxy, _),
+                connected(proxy.url) as client,
+            ):
+                await client.send(get())
+                await client.head()
+                size = 0
+                with anyio.move_on_after(0.5):
+                    while size + 1000 <= len(data):
+                        await client.exactly(1000)
+                        size += 1000
+                got[fail] = size
+
+    assert got["open"] == len(data) // 1000 * 1000
+    assert got["closed"] < 3_000_000
 
 
 async def test_fail_closed_refuses_before_the_upstream_hears_of_it() -> None:
