@@ -130,6 +130,27 @@ def test_printed_config_runs_as_it_is(printed: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_copy_that_was_made_meanwhile_is_a_store(write: Write) -> None:
+    """As docs/deploy.md tells to back one up; a worker begins with it where it was made."""
+    config = write(INGEST + STORE)
+    copy = config.parent / "copy.db"
+    with WorkerProcess(config) as worker:
+        worker.send("first", STREAM, TOKEN)
+        source = sqlite3.connect(f"{(config.parent / 'runs.db').as_uri()}?mode=ro", uri=True)
+        with closing(source), closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        worker.send("second", OPEN, TOKEN)
+        worker.stop()
+    config.write_text(config.read_text(encoding="utf-8").replace("runs.db", copy.name), encoding="utf-8")
+    with WorkerProcess(config) as worker:
+        summary = worker.send("second", OPEN, TOKEN)
+        assert worker.stop() == 0
+
+    assert summary["epoch"] == 1
+    assert set(rows(copy, "runs")) == {"run_amber_0", "run_1"}
+
+
+@pytest.mark.slow
 def test_a_worker_of_sources_ends_with_them(write: Write) -> None:
     """Each is followed in its turn; one that was cut is told by the exit code, and ends none of the others."""
     config = write(
