@@ -2,8 +2,9 @@
 
     python -m benchmarks.worker [--events 200000] [--open 500]
 
-* *An event*: eight connections send whole runs as fast as they are taken, in pieces of 1 KiB. Counted is the CPU time
-  of the worker's process, sockets, store and sink included; the senders are another process.
+* *An event*: eight connections send whole runs as fast as they are taken, in pieces of 1 KiB; then a hundred send fifty
+  events a second each, one at a time. Counted is the CPU time of the worker, with its sockets, store and sink; the
+  senders are another process.
 * *An open run*: so many connections bring a run with one step and 20 deltas each, and stay. Counted is how much its
   resident set grows by.
 * *Disk*: what the store's file holds after the worker has ended, and the sink's file, by events.
@@ -18,7 +19,7 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -28,6 +29,9 @@ from tests.worker.process import WorkerProcess
 
 _CONNECTIONS: Final = 8
 _PIECE_BYTES: Final = 1024
+_AGENTS: Final = 100
+_GAP_S: Final = 0.02
+_LIVE: Final = 300  # events of each
 _DELTAS: Final = 20
 _CONFIG: Final = """\
 [store]
@@ -53,6 +57,7 @@ class _Run:
     def __init__(self, seed: int) -> None:
         work = tool_heavy(steps=5, deltas=200, seed=seed)
         self.name = f"run-{seed}"
+        self.blocks = work.blocks
         self.events = len(work.blocks)
         self.body = work.stream
         self.opening = b"".join(work.blocks[: _DELTAS + 4])  # run, step and so many deltas
@@ -85,8 +90,14 @@ def _measure(folder: Path, deliver: str, keep: int, events: int, opened: int) ->
         wall_s, cpu_s = monotonic() - since_s, _cpu_s(pid) - cpu_s
         print(f"{sent:,} events: {sent / wall_s:,.0f} a second, {cpu_s / sent * 1e6:.1f} us of CPU each", end="")
         print(f" ({sent / cpu_s:,.0f} a second and core); resident {first / 2**20:.0f} MiB before them", end="")
+        print(f", {_resident_bytes(pid) / 2**20:.0f} MiB after")
+        cpu_s, since_s = _cpu_s(pid), monotonic()
+        with ThreadPoolExecutor(_AGENTS) as pool:
+            live = sum(pool.map(lambda seed: _live(address, _Run(2_000_000 + seed)), range(_AGENTS)))
+        wall_s, cpu_s = monotonic() - since_s, _cpu_s(pid) - cpu_s
+        print(f"{_AGENTS} agents, {live / wall_s:,.0f} events a second, one at a time: ", end="")
+        print(f"{cpu_s / live * 1e6:.0f} us of CPU each ({live / cpu_s:,.0f} a second and core)")
         before = _resident_bytes(pid)
-        print(f", {before / 2**20:.0f} MiB after")
         with ExitStack() as stack:
             for run in (_Run(1_000_000 + number) for number in range(opened)):
                 connection = HTTPConnection(address)
@@ -121,6 +132,19 @@ def _send(address: str, run: _Run) -> int:
         status = answer.status
     connection.close()
     return status
+
+
+def _live(address: str, run: _Run) -> int:
+    connection = HTTPConnection(address, timeout=120)
+    _begin(connection, run.name)
+    blocks = run.blocks[:_LIVE]
+    for block in blocks:
+        connection.send(b"%x\r\n%b\r\n" % (len(block), block))
+        sleep(_GAP_S)
+    connection.send(b"0\r\n\r\n")
+    connection.getresponse().read()
+    connection.close()
+    return len(blocks)
 
 
 def _ask(address: str) -> None:

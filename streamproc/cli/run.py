@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from streamproc.cli.exits import Exit
-from streamproc.errors import StreamprocError
+from streamproc.errors import ConfigError, StoreError, StreamprocError
 
 __all__ = ["RUN_EPILOGUE", "run"]
 
@@ -60,9 +60,10 @@ def run(config: str, /) -> int:
     with logging_to(sys.stderr, loaded.log):
         try:
             outcome = anyio.run(serve, loaded, backend_options=options)
-        except StreamprocError:
+        except (ConfigError, StoreError):
             raise
         except Exception as error:
-            log.critical("worker.failed", exception=where_text(error))
+            cause = str(error) if isinstance(error, StreamprocError) else type(error).__name__
+            log.critical("worker.failed", cause=cause, exception=where_text(error))
             return Exit.DATA
     return Exit.OK if outcome.is_clean else Exit.DATA

@@ -4,13 +4,14 @@
 
 Told to end, it takes no new streams. What is under way may go on for half of `limits.drain_s`; then it is stopped, and
 sinks get the other half. What is left after that is in the store and comes first when the worker starts again. Without
-a store it is lost, which is counted and makes the worker fail.
+a store it is lost, which is counted and makes the worker fail. The admin server answers until streams have ended.
 
 A worker that only has sources ends by itself, once each of them has come to its end.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import Final
 
 import anyio
 import structlog
@@ -20,7 +21,6 @@ from msgspec import Struct
 from structlog.contextvars import bound_contextvars
 
 from streamproc import __version__
-from streamproc.errors import StoreError, StreamprocError
 from streamproc.pipeline import Pipeline
 from streamproc.stores.sqlite import SqliteStore
 from streamproc.wording import where_text
@@ -36,8 +36,6 @@ from streamproc.worker.telemetry import Telemetry
 __all__ = ["Outcome", "serve"]
 
 log = structlog.get_logger("streamproc")
-
-_AGAIN_S: Final = 5.0  # after the store did not take an inferred status
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -69,12 +67,11 @@ class _Worker:
         self._config = config
         self._grace_s = config.limits.drain_s / 2
         self._store = build_store(config)
-        self._sinks = build_sinks(config)
         self._streams = build_streams(config)
         self._idle = IdleRuns(idle_timeout_s=config.limits.idle_timeout_s, keep_s=config.limits.evict_after_s)
         self._lag = LoopLag()
         self._pipeline = Pipeline(
-            self._sinks,
+            build_sinks(config),
             store=self._store,
             limits=config.limits.core(),
             on_changes=self._idle.heard,
@@ -106,23 +103,22 @@ class _Worker:
         """All that goes on while the pipeline is open."""
         async with create_task_group() as background:
             background.start_soon(self._lag.watch)
-            background.start_soon(self._watch_idle_runs)
-            async with create_task_group() as serving:
-                await self._start(serving)
+            background.start_soon(self._idle.watch, self._pipeline)
+            async with create_task_group() as serving:  # what brings streams
+                await self._start(serving, background)
                 await self._stop.wait()
-                since_s = current_time()
                 log.info("worker.stopping", cause=self._cause, grace_s=self._grace_s)
-                self._following.deadline = since_s + self._grace_s
+                self._following.deadline = current_time() + self._grace_s
             background.cancel_scope.cancel()
 
-    async def _start(self, group: TaskGroup) -> None:
+    async def _start(self, serving: TaskGroup, background: TaskGroup) -> None:
         """Open the servers, one after the other; each is ready when the next one begins, the admin server last."""
         if self._config.ingest is not None:
-            await group.start(self._serve_ingest)
+            await serving.start(self._serve_ingest)
         if self._config.proxy is not None:
-            await group.start(self._serve_proxy)
+            await serving.start(self._serve_proxy)
         if self._config.admin is not None:
-            await group.start(self._serve_admin)
+            await background.start(self._serve_admin)
         log.info(
             "worker.started",
             version=__version__,
@@ -133,7 +129,7 @@ class _Worker:
             sinks=[sink.name for sink in self._pipeline.statistics()],
             store=None if self._config.store is None else type(self._store).__name__,
         )
-        group.start_soon(self._follow_all)
+        serving.start_soon(self._follow_all)
 
     # -- servers ------------------------------------------------------------------------------------------------------
 
@@ -161,7 +157,10 @@ class _Worker:
                 ),
             )
             server.on_stop.append(self._ingest.stop)
-            await self._serve(server, task_status)
+            async with self._listening(server):
+                task_status.started()
+                await self._stop.wait()
+                await server.drain(self._grace_s)
 
     async def _serve_admin(self, *, task_status: TaskStatus[None]) -> None:
         config = self._config.admin
@@ -175,9 +174,10 @@ class _Worker:
             is_draining=self._stop.is_set,
         )
         token = [] if config.token is None else [config.token.reveal()]
-        await self._serve(
-            HttpServer("admin", admin.routes, host=config.host, port=config.port, tokens=token), task_status
-        )
+        server = HttpServer("admin", admin.routes, host=config.host, port=config.port, tokens=token)
+        async with self._listening(server):
+            task_status.started()
+            await anyio.sleep_forever()
 
     def _telemetry(self) -> Telemetry:
         return Telemetry(
@@ -190,13 +190,12 @@ class _Worker:
             servers=self._servers,
         )
 
-    async def _serve(self, server: HttpServer, task_status: TaskStatus[None]) -> None:
+    @asynccontextmanager
+    async def _listening(self, server: HttpServer) -> AsyncGenerator[None]:
         self._servers.append(server)
         async with server:
             self._addresses[server.name] = server.url
-            task_status.started()
-            await self._stop.wait()
-            await server.drain(self._grace_s)
+            yield
 
     async def _serve_proxy(self, *, task_status: TaskStatus[None]) -> None:
         config = self._config.proxy
@@ -253,23 +252,14 @@ class _Worker:
             connections=result.connections,
         )
 
-    # -- the rest -----------------------------------------------------------------------------------------------------
-
-    async def _watch_idle_runs(self) -> None:
-        while True:
-            try:
-                await self._idle.watch(self._pipeline)
-            except StoreError as error:
-                log.warning("run.not_inferred", cause=str(error))
-                await anyio.sleep(_AGAIN_S)
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     def _outcome(self) -> Outcome:
         """The accounts, once the pipeline has been left."""
         required = [sink for sink in self._pipeline.statistics() if sink.required]
-        has_store = self._store is not None
         outcome = Outcome(
             left=max((sink.lag for sink in required), default=0),
-            lost=self._pipeline.unstored if has_store else sum(sink.dropped for sink in required),
+            lost=self._pipeline.unstored if self._store is not None else sum(sink.dropped for sink in required),
             failed_sources=self._failed_sources,
         )
         log.info("worker.stopped", left=outcome.left, lost=outcome.lost, failed_sources=outcome.failed_sources)
@@ -277,8 +267,8 @@ class _Worker:
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a part could not be opened with, taken out of the groups of the tasks in which that happened."""
+    """The one error that ended the worker, out of the groups of the tasks in which it happened."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         (error,) = error.exceptions
-    return error if isinstance(error, StreamprocError) else group
+    return error

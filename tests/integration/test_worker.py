@@ -212,12 +212,14 @@ def test_streams_under_way_may_end(write: Write) -> None:
         worker.await_event("worker.stopping")
         with pytest.raises(ConnectionError):
             worker.send("another", STREAM, TOKEN)
+        ready, why = worker.ask("GET", "admin", "/readyz")
         upload.send(STREAM[500:])
         upload.send(b"")
         answer = upload.answer()
         code = worker.child.wait(15)
 
     assert code == 0
+    assert (ready.status, json.loads(why)["reasons"]) == (503, ["the worker is stopping"])
     assert answer.startswith(b"HTTP/1.1 200")
     assert b'"truncated":false' in answer
     assert rows(config.parent / "runs.db", "runs")["run_amber_0"] == ("completed", None, 0)
@@ -352,6 +354,44 @@ def test_a_port_that_is_taken_is_told(write: Write, taken: int, section: str) ->
     assert len(found) == 1
     assert "cannot listen on 127.0.0.1" in found[0]
     assert "Address already in use" in found[0] or "address already in use" in found[0]
+
+
+BROKEN: Final = """
+from streamproc.plugins import PlugIn, SinkConfig
+
+class BrokenConfig(SinkConfig, tag="broken", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+class Broken:
+    async def __aenter__(self):
+        raise ValueError("".join(["c4n", "4ry"]))
+
+    async def __aexit__(self, *error):
+        pass
+
+    async def write(self, batch):
+        pass
+
+PLUGIN = PlugIn(BrokenConfig, lambda options: Broken())
+"""
+
+
+@pytest.mark.slow
+def test_a_fault_of_a_plugin_ends_it_with_the_place(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And without the text, which may be anything."""
+    install(monkeypatch, tmp_path / "plugins", "broken", {"sinks": {"broken": "broken:PLUGIN"}}, module=BROKEN)
+    config = write(INGEST + '[[sinks]]\nkind = "broken"\n')
+    path = os.pathsep.join([str(ROOT), str(tmp_path / "plugins")])
+    with WorkerProcess(config, is_awaited=False, PYTHONPATH=path) as worker:
+        code = worker.child.wait(30)
+
+    failed = worker.events()[-1]
+    assert (code, failed["event"], failed["level"]) == (1, "worker.failed", "critical")
+    assert "broken.py" in failed["exception"]
+    assert failed["exception"].endswith("ValueError")
+    assert "c4n4ry" not in worker.log()
 
 
 @pytest.mark.slow

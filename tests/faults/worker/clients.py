@@ -20,7 +20,7 @@ _BROKEN: Final = (BrokenResourceError, ClosedResourceError, EndOfStream, OSError
 _AGAIN_S: Final = 0.02
 _PIECE_BYTES: Final = 1000
 _PACE_S: Final = 0.006  # between pieces; a run takes a fraction of a second, a large one some seconds
-_CUT: Final = 0.01  # of all pieces: the connection is lost after it
+_CUT: Final = 0.002  # of all pieces: the connection is lost after it
 _ANSWER_S: Final = 10.0
 
 
