@@ -2,7 +2,7 @@
 
     python -m benchmarks.worker [--events 200000] [--open 500]
 
-* *An event*: eight connections send whole runs as fast as they are taken, in pieces of 1 KiB; then a hundred send fifty
+* *An event*: eight connections send whole runs as fast as they are taken, in pieces of 1 KiB; then 20 to 400 send fifty
   events a second each, one at a time. Counted is the CPU time of the worker, with its sockets, store and sink; the
   senders are another process.
 * *An open run*: so many connections bring a run with one step and 20 deltas each, and stay. Counted is how much its
@@ -13,9 +13,9 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,13 +23,16 @@ from time import monotonic, sleep
 from typing import Final
 from urllib.parse import urlsplit
 
+import anyio
+
 from benchmarks.machine import describe, headline
 from benchmarks.workloads import chunks, tool_heavy
 from tests.worker.process import WorkerProcess
 
 _CONNECTIONS: Final = 8
 _PIECE_BYTES: Final = 1024
-_AGENTS: Final = 100
+_AGENTS: Final = (20, 100, 400)
+_FIRST_AGENT: Final = 2_000_000
 _GAP_S: Final = 0.02
 _LIVE: Final = 300  # events of each
 _DELTAS: Final = 20
@@ -70,48 +73,73 @@ def main() -> int:
     options = parser.parse_args()
     print(headline(describe()))
     for deliver, keep in (("changes", 10**9), ("final", 10_000)):
-        with TemporaryDirectory(prefix="streamproc-worker-") as folder:
-            print(f"\nsink gets {deliver}, the journal keeps {keep:,} changes")
-            _measure(Path(folder), deliver, keep, options.events, options.open)
+        with _worker(deliver, keep) as worker:
+            _all_at_once(worker, deliver, keep, options.events)
+    with _worker("final", 10_000) as worker:
+        for agents in _AGENTS:
+            _one_at_a_time(worker, agents)
+    with _worker("final", 10_000) as worker:
+        _open_runs(worker, options.open)
     return 0
 
 
-def _measure(folder: Path, deliver: str, keep: int, events: int, opened: int) -> None:
-    config = folder / "worker.toml"
-    config.write_text(_CONFIG.format(deliver=deliver, keep=keep), encoding="utf-8")
+@contextmanager
+def _worker(deliver: str, keep: int) -> Generator[WorkerProcess]:
+    with TemporaryDirectory(prefix="streamproc-worker-") as folder:
+        config = Path(folder) / "worker.toml"
+        config.write_text(_CONFIG.format(deliver=deliver, keep=keep), encoding="utf-8")
+        with WorkerProcess(config) as worker:
+            _send(_address(worker), _Run(_FIRST_AGENT - 1))  # whatever is only needed once
+            yield worker
+
+
+def _all_at_once(worker: WorkerProcess, deliver: str, keep: int, events: int) -> None:
+    pid, address, folder = worker.child.pid, _address(worker), worker.config.parent
     runs = [_Run(seed) for seed in range(events // _Run(0).events)]
     sent = sum(run.events for run in runs)
-    with WorkerProcess(config) as worker:
-        pid, address = worker.child.pid, urlsplit(worker.addresses["ingest"]).netloc
-        first = _resident_bytes(pid)
-        cpu_s, since_s = _cpu_s(pid), monotonic()
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            assert set(pool.map(lambda run: _send(address, run), runs)) == {200}
-        wall_s, cpu_s = monotonic() - since_s, _cpu_s(pid) - cpu_s
-        print(f"{sent:,} events: {sent / wall_s:,.0f} a second, {cpu_s / sent * 1e6:.1f} us of CPU each", end="")
-        print(f" ({sent / cpu_s:,.0f} a second and core); resident {first / 2**20:.0f} MiB before them", end="")
-        print(f", {_resident_bytes(pid) / 2**20:.0f} MiB after")
-        cpu_s, since_s = _cpu_s(pid), monotonic()
-        with ThreadPoolExecutor(_AGENTS) as pool:
-            live = sum(pool.map(lambda seed: _live(address, _Run(2_000_000 + seed)), range(_AGENTS)))
-        wall_s, cpu_s = monotonic() - since_s, _cpu_s(pid) - cpu_s
-        print(f"{_AGENTS} agents, {live / wall_s:,.0f} events a second, one at a time: ", end="")
-        print(f"{cpu_s / live * 1e6:.0f} us of CPU each ({live / cpu_s:,.0f} a second and core)")
-        before = _resident_bytes(pid)
-        with ExitStack() as stack:
-            for run in (_Run(1_000_000 + number) for number in range(opened)):
-                connection = HTTPConnection(address)
-                stack.callback(connection.close)
-                _begin(connection, run.name)
-                connection.send(b"%x\r\n%b\r\n" % (len(run.opening), run.opening))
-            _ask(address)  # an answer says that all of that was read
-            grown = _resident_bytes(pid) - before
-            print(f"{opened} open runs: {grown / opened / 1000:.1f} kB each, of the connection and its buffers too")
-        worker.stop()
+    first = _resident_bytes(pid)
+    cpu_s, since_s = _cpu_s(pid), monotonic()
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        assert set(pool.map(lambda run: _send(address, run), runs)) == {200}
+    wall_s, cpu_s = monotonic() - since_s, _cpu_s(pid) - cpu_s
+    print(f"\nthe sink gets {deliver}, the journal keeps {keep:,} changes: {sent:,} events")
+    print(f"  {sent / wall_s:,.0f} a second; {cpu_s / sent * 1e6:.1f} us of CPU each, {sent / cpu_s:,.0f} a core")
+    print(f"  resident {first / 2**20:.0f} MiB before, {_resident_bytes(pid) / 2**20:.0f} MiB after")
+    worker.stop()
     size = sum(path.stat().st_size for path in folder.glob("runs.db*"))
     lines = (folder / "changes.jsonl").stat().st_size
     # bytes an event are kilobytes a thousand
-    print(f"disk, of 1,000 events: {size / sent:.0f} kB in the store, {lines / sent:.0f} kB in the sink's file")
+    print(f"  of 1,000 events: {size / sent:.0f} kB in the store, {lines / sent:.0f} kB in the sink's file")
+
+
+def _one_at_a_time(worker: WorkerProcess, agents: int) -> None:
+    pid, address = worker.child.pid, _address(worker)
+    cpu_s, since_s = _cpu_s(pid), monotonic()
+    sent = anyio.run(_live_all, address, agents, backend_options={"use_uvloop": True})
+    wall_s, cpu_s = monotonic() - since_s, _cpu_s(pid) - cpu_s
+    print(f"\n{agents} agents, {sent / wall_s:,.0f} events a second, one at a time: ", end="")
+    print(f"{cpu_s / sent * 1e6:.0f} us of CPU each, {cpu_s / wall_s:.0%} of a core")
+
+
+def _open_runs(worker: WorkerProcess, count: int) -> None:
+    pid, address = worker.child.pid, _address(worker)
+    runs = [_Run(_FIRST_AGENT - 2 - number) for number in range(count)]
+    before = _resident_bytes(pid)
+    with ExitStack() as stack:
+        for run in runs:
+            connection = HTTPConnection(address)
+            stack.callback(connection.close)
+            _begin(connection, run.name)
+            connection.send(b"%x\r\n%b\r\n" % (len(run.opening), run.opening))
+        for run in runs:
+            while _offset(address, run.name) < len(run.opening):
+                sleep(0.01)
+        grown = _resident_bytes(pid) - before
+    print(f"\n{count} open runs: {grown / count / 1000:.1f} kB each, with its connection and buffers")
+
+
+def _address(worker: WorkerProcess) -> str:
+    return urlsplit(worker.addresses["ingest"]).netloc
 
 
 def _begin(connection: HTTPConnection, name: str) -> None:
@@ -134,24 +162,38 @@ def _send(address: str, run: _Run) -> int:
     return status
 
 
-def _live(address: str, run: _Run) -> int:
-    connection = HTTPConnection(address, timeout=120)
-    _begin(connection, run.name)
-    blocks = run.blocks[:_LIVE]
-    for block in blocks:
-        connection.send(b"%x\r\n%b\r\n" % (len(block), block))
-        sleep(_GAP_S)
-    connection.send(b"0\r\n\r\n")
-    connection.getresponse().read()
-    connection.close()
-    return len(blocks)
+async def _live_all(address: str, agents: int) -> int:
+    """So many connections that send an event at a time; returns how many they sent."""
+    blocks = [_Run(seed).blocks[:_LIVE] for seed in range(_FIRST_AGENT + agents * 10, _FIRST_AGENT + agents * 11)]
+    async with anyio.create_task_group() as group:
+        for number, own in enumerate(blocks):
+            group.start_soon(_live, address, f"agent-{agents}-{number}", own)
+    return sum(map(len, blocks))
 
 
-def _ask(address: str) -> None:
+async def _live(address: str, name: str, blocks: list[bytes]) -> None:
+    host, _, port = address.partition(":")
+    head = f"POST /v1/streams/{name} HTTP/1.1\r\nHost: worker\r\nContent-Type: text/event-stream\r\n"
+    async with await anyio.connect_tcp(host, int(port)) as connection:
+        await connection.send(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        due_s = anyio.current_time()
+        for block in blocks:
+            await connection.send(b"%x\r\n%b\r\n" % (len(block), block))
+            due_s += _GAP_S
+            await anyio.sleep_until(due_s)
+        await connection.send(b"0\r\n\r\n")
+        assert (await connection.receive()).startswith(b"HTTP/1.1 200")
+
+
+def _offset(address: str, name: str) -> int:
+    """How much of a stream was read."""
     connection = HTTPConnection(address, timeout=120)
-    connection.request("GET", "/v1/streams/none")
-    connection.getresponse().read()
+    connection.request("GET", f"/v1/streams/{name}", headers={"Connection": "close"})
+    with connection.getresponse() as answer:
+        answer.read()
+        offset = int(answer.headers.get("Stream-Offset", 0))
     connection.close()
+    return offset
 
 
 def _cpu_s(pid: int) -> float:
