@@ -146,7 +146,10 @@ class Pipeline:
         ]
         self._store = store
         self._journal = None if store is None else Journal(store, self._fanout, self._random)
+        self._offer: Callable[[list[Change]], bool]
         self._offer = self._fanout.offer if self._journal is None else self._journal.offer
+        if on_changes is not None:
+            self._offer = self._offer_and_show
         self._group: TaskGroup  # while it is open
         self._stack = AsyncExitStack()  # holds the store
         self._was_entered = self._is_open = False
@@ -560,14 +563,18 @@ class Pipeline:
 
     def _hand_on(self, changes: list[Change]) -> bool:
         """Returns whether there may be no room for more, which is seldom."""
-        if self._on_changes is not None and changes:
-            self._on_changes(changes)
         may_be_full = self._offer(changes)
         if self._hooks:
             for hooks in self._hooks:
                 hooks.dispatch(changes)
             return self._is_full
         return may_be_full
+
+    def _offer_and_show(self, changes: Sequence[Change]) -> bool:
+        """In place of `_offer` where somebody wants to see each batch."""
+        if self._on_changes is not None and changes:
+            self._on_changes(changes)
+        return self._fanout.offer(changes) if self._journal is None else self._journal.offer(changes)
 
     @property
     def _is_full(self) -> bool:

@@ -19,11 +19,11 @@ _SWITCH_S: Final = 0.00005  # for so long a thread that writes the store may kee
 PROXY_EPILOGUE: Final = """\
 Examples:
   streamproc proxy --upstream https://api.openai.com
-      then, for a client: OPENAI_BASE_URL=http://127.0.0.1:8080/v1
+      then, for a client: OPENAI_BASE_URL=http://127.0.0.1:8701/v1
   streamproc steps runs.db --since 1m
       what ran in the last minute
   streamproc proxy --upstream https://x.openai.azure.com --store /var/lib/a.db
-      for an Azure resource; the client's endpoint is http://127.0.0.1:8080
+      for an Azure resource; the client's endpoint is http://127.0.0.1:8701
 
 Requests and answers pass as they are. Streams are recorded on the way, in every
 dialect that is known; the others pass unrecorded. A store that fails does not
@@ -44,7 +44,7 @@ Exit codes:
 def proxy(
     *,
     upstream: str,
-    listen: str = "127.0.0.1:8080",
+    listen: str = "127.0.0.1:8701",
     store: str = "runs.db",
     dialect: Annotated[str, Parameter(name=["--dialect", "-d"])] = "auto",
     fail: Literal["open", "closed"] = "open",
@@ -124,5 +124,5 @@ def _address(listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ConfigError("--listen: expected HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+        raise ConfigError("--listen: expected HOST:PORT, such as 127.0.0.1:8701 or [::1]:8701")
     return host, int(port)

@@ -9,7 +9,7 @@ A body that ends as HTTP says ends its stream. See docs/ingest.md for the whole 
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,7 +17,6 @@ import anyio
 import structlog
 from aiohttp import ClientPayloadError, StreamReader, hdrs, web
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after
-from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from streamproc.core.dialect import dialect_names
@@ -26,6 +25,7 @@ from streamproc.pipeline import Pipeline
 from streamproc.worker.http import Refused, Route, json_response
 from streamproc.worker.ingest_body import BadGzip, Bomb, Gunzip
 from streamproc.worker.ingest_stream import BodyKind, IngestStream, Stopped, StreamSummary
+from streamproc.worker.ingest_turns import Turns
 
 __all__ = ["Ingest", "IngestLimits"]
 
@@ -37,6 +37,7 @@ _PATH: Final = "/v1/streams/{stream}"
 _NAME_MAX: Final = 200
 _KINDS: Final[Mapping[str, BodyKind]] = {"text/event-stream": "sse", "application/x-ndjson": "ndjson"}
 _BROKEN: Final = (ConnectionError, ClientPayloadError, web.RequestPayloadError)
+_PIECE_BYTES: Final = 16 * 1024
 _TAKE_OVER_S: Final = 5.0  # that a request which was replaced may take to let go
 _ANSWERS: Final[Mapping[Stopped, tuple[int, str, str]]] = {
     "silent": (408, "silent", "nothing came for too long; the stream waits for the rest"),
@@ -85,6 +86,7 @@ class Ingest:
         self.received_bytes = 0
         self._pipeline = pipeline
         self._dialect = dialect
+        self._turns = Turns()
         self._open: dict[str, IngestStream] = {}
         self._waiting: OrderedDict[str, float] = OrderedDict()  # interrupted streams, and until when
         self._ended: OrderedDict[str, tuple[StreamSummary, float]] = OrderedDict()
@@ -232,12 +234,10 @@ class Ingest:
         while not content.at_eof():
             stream.heard_s = current_time()
             data = await content.readany()
-            if gunzip is None:
-                await self._feed(stream, data)
-                continue
-            for piece in gunzip.pieces(data):
+            stream.heard_s = None
+            for piece in _cut(data) if gunzip is None else gunzip.pieces(data):
+                await self._turns.take(len(piece))
                 await self._feed(stream, piece)
-                await checkpoint()  # one small read may become many pieces
         if gunzip is not None:
             gunzip.end()
         stream.end_of_body()
@@ -298,6 +298,13 @@ class Ingest:
             for stream in self._open.values():
                 if stream.heard_s is not None and now_s - stream.heard_s > limits.idle_timeout_s:
                     stream.stop("silent")
+
+
+def _cut(data: bytes) -> Sequence[bytes]:
+    """What one read gave, in pieces that keep the others waiting for a moment only."""
+    if len(data) <= _PIECE_BYTES:
+        return (data,)
+    return [data[at : at + _PIECE_BYTES] for at in range(0, len(data), _PIECE_BYTES)]
 
 
 def _conflict(code: str, text: str, offset: int) -> Refused:

@@ -108,7 +108,6 @@ class IngestStream:
         Raises:
             LimitExceeded: nothing more of the stream can be processed.
         """
-        self.heard_s = None
         self._take(piece if self._lines is None else self._lines.frames(piece))
         self.offset += len(piece)
         await self.pushed.room()

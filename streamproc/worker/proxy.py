@@ -10,7 +10,6 @@ proxy_exchange.py. A client that leaves cancels its handler, and with it the req
 
 import logging
 from contextlib import AsyncExitStack
-from ipaddress import ip_address
 from random import Random
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -25,6 +24,7 @@ from yarl import URL
 from streamproc.core.dialect import dialect_factory
 from streamproc.errors import ConfigError
 from streamproc.pipeline import Pipeline
+from streamproc.worker.config.servers import is_loopback
 from streamproc.worker.headers import size_bytes, tokens
 from streamproc.worker.proxy_exchange import Exchanges
 from streamproc.worker.proxy_response import Relayed, refused
@@ -61,7 +61,7 @@ class Proxy:
         idle_timeout_s: how long an answer may take to begin, and then say nothing.
         max_requests: at a time; further ones get 503.
         max_header_bytes: of a request or an answer.
-        max_hydrate_bytes: of an answer whose objects are taken over.
+        max_hydrate_bytes: of an answer whose objects are taken over; 0: none is.
         max_backlog_bytes: that wait for the pipeline, of all streams together.
         drain_s: how long leaving waits for the requests under way, and then for their copies to be processed.
         random: for the names of streams.
@@ -82,7 +82,7 @@ class Proxy:
         dialect: str = "auto",
         connect_timeout_s: float = 10.0,
         idle_timeout_s: float = 600.0,
-        max_requests: int = 1000,
+        max_requests: int = 2000,
         max_header_bytes: int = 32 * 1024,
         max_hydrate_bytes: int = 2 * 1024 * 1024,
         max_backlog_bytes: int = 64 * 1024 * 1024,
@@ -275,14 +275,4 @@ class Proxy:
                 if await self._pipeline.can_take():
                     return True
                 await anyio.sleep(_FULL_S / _FULL_TRIES)
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to what listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
         return False

@@ -96,7 +96,8 @@ class Taps:
         """
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         is_stream = status == 200 and kind == _STREAM
-        if not is_stream and not (status in (200, 201) and kind == _JSON and is_about_threads(path)):
+        is_object = status in (200, 201) and kind == _JSON and self._max_hydrate_bytes > 0 and is_about_threads(path)
+        if not is_stream and not is_object:
             return None
         if self._active >= self._max_tasks:
             self._counts.untapped["backlog"] += 1

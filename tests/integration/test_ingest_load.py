@@ -15,7 +15,7 @@ async def test_many_streams_at_once() -> None:
         found = await streams(server, 200, 50, pieces=20)
 
     assert found.wrong == []
-    assert found.spread > 0.2
+    assert found.stalled_s < 2.0
     assert found.grown_bytes < 64 * 2**20
 
 

@@ -33,6 +33,7 @@ from tests.streams import call, creation, done, message, run, sse, step, step_de
 
 pytestmark = [
     pytest.mark.asyncio,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:The Assistants API is deprecated:DeprecationWarning"),
 ]
 

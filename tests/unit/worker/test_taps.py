@@ -119,6 +119,7 @@ async def test_stream_that_nobody_knows_passes_untapped() -> None:
     assert {log["event"] for log in logs} == {"proxy.listening", "proxy.closed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [7, 100_000])
 async def test_dialect_is_recognised_in_a_later_event(size: int) -> None:
     """Comments, pings and errors tell nothing; however it is cut."""
@@ -191,6 +192,7 @@ async def test_stream_that_the_client_left_is_truncated() -> None:
     assert sink.changes[-1].truncated
 
 
+@pytest.mark.slow
 async def test_stream_beyond_a_limit_ends_the_tap_only() -> None:
     """An event larger than the core takes; what came before is kept."""
     data = OPENING + b"data: " + b"x" * (Limits().max_line_bytes + 1) + b"\n\n" + ENDING
@@ -235,6 +237,7 @@ async def test_unknown_encoding_passes_untapped(encoding: str) -> None:
     assert dict(proxy.statistics().untapped) == {"encoding": 1}
 
 
+@pytest.mark.slow
 async def test_damaged_compression_ends_the_tap_only() -> None:
     """What came before it is kept as a stream that broke off."""
     packer = zlib.compressobj(wbits=31)
@@ -379,6 +382,14 @@ async def test_object_that_is_too_large_passes() -> None:
     assert (dict(pipeline.runs), proxy.statistics().backlog_bytes) == ({}, 0)
 
 
+async def test_objects_are_not_taken_over_if_none_is_wanted() -> None:
+    """Nothing is counted either."""
+    body = msgspec.json.encode(as_json(run("in_progress")))
+    proxy, pipeline, _ = await asked(answer(body, "application/json"), path=RUN, max_hydrate_bytes=0)
+
+    assert (dict(pipeline.runs), dict(proxy.statistics().untapped)) == ({}, {})
+
+
 async def test_part_of_an_object_is_none() -> None:
     """An answer that broke off is not taken over, even if what came is JSON."""
     whole = answer(msgspec.json.encode(as_json(run("in_progress"))), "application/json")
@@ -412,6 +423,7 @@ async def test_store_that_fails_is_not_felt() -> None:
     assert [(log["stream"][:4], log["cause"]) for log in failures] == [("GET ", "StoreError"), ("hydr", "StoreError")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [Raise(ValueError("no")), HANG], ids=["raises", "hangs"])
 async def test_sink_that_fails_is_not_felt(fault: Any) -> None:
     """Each of many streams passes, however long the sink is stuck."""
@@ -422,6 +434,7 @@ async def test_sink_that_fails_is_not_felt(fault: Any) -> None:
     assert bodies == [WHOLE] * 20
 
 
+@pytest.mark.slow
 async def test_backlog_is_bounded() -> None:
     """What a stuck pipeline leaves waiting ends the tap, not the traffic; the stream is marked."""
     policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=60.0)
@@ -451,6 +464,7 @@ async def test_backlog_is_bounded() -> None:
     assert [log["event"] for log in logs if log["event"] == "stream.truncated"] == ["stream.truncated"]
 
 
+@pytest.mark.slow
 async def test_what_waits_for_a_stuck_pipeline_is_bounded() -> None:
     """However small each stream and object: their number is, too."""
     policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=60.0)
@@ -479,6 +493,7 @@ async def test_fail_closed_waits_for_a_sink_that_is_busy() -> None:
     assert (proxy.statistics().refused, proxy.statistics().tapped) == (0, 3)
 
 
+@pytest.mark.slow
 async def test_fail_closed_holds_a_stream_that_gets_ahead() -> None:
     """Of a stream that the pipeline does not take, the client gets no more than may wait; with "open" all of it."""
     policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=60.0)
@@ -494,15 +509,16 @@ async def test_fail_closed_holds_a_stream_that_gets_ahead() -> None:
                 await client.head()
                 size = 0
                 with anyio.move_on_after(0.5):
-                    while size + 1000 <= len(data):
-                        await client.exactly(1000)
-                        size += 1000
+                    while size + 100_000 <= len(data):
+                        await client.exactly(100_000)
+                        size += 100_000
                 got[fail] = size
 
-    assert got["open"] == len(data) // 1000 * 1000
+    assert got["open"] == len(data) // 100_000 * 100_000
     assert got["closed"] < 3_000_000
 
 
+@pytest.mark.slow
 async def test_fail_closed_refuses_before_the_upstream_hears_of_it() -> None:
     """503, as long as the store cannot be written."""
     heard: list[Peer] = []
