@@ -75,9 +75,10 @@ def main() -> int:
     for deliver, keep in (("changes", 10**9), ("final", 10_000)):
         with _worker(deliver, keep) as worker:
             _all_at_once(worker, deliver, keep, options.events)
-    with _worker("final", 10_000) as worker:
-        for agents in _AGENTS:
-            _one_at_a_time(worker, agents)
+    with _worker("changes", 10**9) as worker:
+        print("\nthe sink gets changes, the journal keeps all:")
+        sent = sum(_one_at_a_time(worker, agents) for agents in _AGENTS)
+        _show_disk(worker, sent)
     with _worker("final", 10_000) as worker:
         _open_runs(worker, options.open)
     return 0
@@ -94,7 +95,7 @@ def _worker(deliver: str, keep: int) -> Generator[WorkerProcess]:
 
 
 def _all_at_once(worker: WorkerProcess, deliver: str, keep: int, events: int) -> None:
-    pid, address, folder = worker.child.pid, _address(worker), worker.config.parent
+    pid, address = worker.child.pid, _address(worker)
     runs = [_Run(seed) for seed in range(events // _Run(0).events)]
     sent = sum(run.events for run in runs)
     first = _resident_bytes(pid)
@@ -105,20 +106,26 @@ def _all_at_once(worker: WorkerProcess, deliver: str, keep: int, events: int) ->
     print(f"\nthe sink gets {deliver}, the journal keeps {keep:,} changes: {sent:,} events")
     print(f"  {sent / wall_s:,.0f} a second; {cpu_s / sent * 1e6:.1f} us of CPU each, {sent / cpu_s:,.0f} a core")
     print(f"  resident {first / 2**20:.0f} MiB before, {_resident_bytes(pid) / 2**20:.0f} MiB after")
+    _show_disk(worker, sent)
+
+
+def _show_disk(worker: WorkerProcess, sent: int) -> None:
     worker.stop()
+    folder = worker.config.parent
     size = sum(path.stat().st_size for path in folder.glob("runs.db*"))
     lines = (folder / "changes.jsonl").stat().st_size
     # bytes an event are kilobytes a thousand
     print(f"  of 1,000 events: {size / sent:.0f} kB in the store, {lines / sent:.0f} kB in the sink's file")
 
 
-def _one_at_a_time(worker: WorkerProcess, agents: int) -> None:
+def _one_at_a_time(worker: WorkerProcess, agents: int) -> int:
     pid, address = worker.child.pid, _address(worker)
     cpu_s, since_s = _cpu_s(pid), monotonic()
     sent = anyio.run(_live_all, address, agents, backend_options={"use_uvloop": True})
     wall_s, cpu_s = monotonic() - since_s, _cpu_s(pid) - cpu_s
-    print(f"\n{agents} agents, {sent / wall_s:,.0f} events a second, one at a time: ", end="")
+    print(f"  {agents} agents, {sent / wall_s:,.0f} events a second, one at a time: ", end="")
     print(f"{cpu_s / sent * 1e6:.0f} us of CPU each, {cpu_s / wall_s:.0%} of a core")
+    return sent
 
 
 def _open_runs(worker: WorkerProcess, count: int) -> None:

@@ -56,7 +56,7 @@ def progress(text: str) -> None:
 
 def lines(found: Lives, number: signal.Signals) -> Iterator[str]:
     checker = found.checker
-    size = f"{found.runs} runs, {checker.changes} changes, {checker.log_lines} lines of log"
+    size = f"{sum(found.sent.values())} runs, {checker.changes} changes, {checker.log_lines} lines of log"
     yield f"{found.ended} x {number.name}: {size}"
     yield f"  open when it came {found.open}, gone on at an offset {found.resumed}, begun again {found.restarted}"
     if number == signal.SIGTERM:

@@ -60,7 +60,7 @@ class Lives(Struct):
     open: int = 0  # runs under way when signals came
     resumed: int = 0  # times a client went on at an offset
     restarted: int = 0  # times a client began a stream again
-    runs: int = 0  # that clients have sent and got an answer about
+    sent: dict[str, int] = field(default_factory=dict)  # client -> runs that it has sent and got an answer about
 
 
 async def live_often(folder: Path, seed: int, count: int, number: signal.Signals, progress: Progress) -> Lives:
@@ -84,8 +84,8 @@ async def live_often(folder: Path, seed: int, count: int, number: signal.Signals
     for client in clients.every:
         found.resumed += client.resumed
         found.restarted += client.restarted
-        found.runs += client.number
-    found.checker.at_end({client.name: client.number for client in clients.every})
+        found.sent[client.name] = client.number
+    found.checker.at_end(found.sent)
     return found
 
 
