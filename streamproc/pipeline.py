@@ -400,6 +400,11 @@ class Pipeline:
         return self._reducer
 
     @property
+    def unstored(self) -> int:
+        """With a store: changes that are not in it yet, or after leaving, for good."""
+        return 0 if self._journal is None else self._journal.pending
+
+    @property
     def is_store_failing(self) -> bool:
         """Whether changes wait for a store that did not take them."""
         return self._journal is not None and self._journal.is_failing

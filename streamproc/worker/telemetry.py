@@ -6,7 +6,7 @@ anything that came over a wire are none. docs/admin.md has the table. Needs the 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, get_args
 
 from streamproc.delivery.statistics import SinkState, SinkStatistics
 from streamproc.errors import ConfigError
@@ -16,6 +16,8 @@ from streamproc.worker.admin import LoopLag
 from streamproc.worker.http import HttpServer
 from streamproc.worker.idle import IdleRuns
 from streamproc.worker.ingest import Ingest
+from streamproc.worker.proxy import Proxy
+from streamproc.worker.proxy_statistics import ProxyStatistics, Untapped
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -25,6 +27,7 @@ __all__ = ["Telemetry"]
 Key = TypeVar("Key", bound=tuple[str, ...])
 
 _SINK_STATES: Final[tuple[SinkState, ...]] = ("delivering", "retrying", "open", "half_open", "closed")
+_UPSTREAM_ERRORS: Final = ("unreachable", "timeout", "bad_answer", "broken")
 _STORE: Final[Mapping[str, str]] = {
     "head": "Position of the newest change in the journal.",
     "journal_changes": "Changes in the journal.",
@@ -48,6 +51,7 @@ class Telemetry:
         *,
         store: Store | None = None,
         ingest: Ingest | None = None,
+        proxy: Proxy | None = None,
         idle: IdleRuns | None = None,
         lag: LoopLag | None = None,
         servers: Sequence[HttpServer] = (),
@@ -73,6 +77,7 @@ class Telemetry:
         self._pipeline = pipeline
         self._store = store
         self._ingest = ingest
+        self._proxy = proxy
         self._idle = idle
         self._lag = lag
         self._servers = servers
@@ -95,6 +100,8 @@ class Telemetry:
         yield _gauge("objects", "Objects in memory.", ("kind",), sizes)
         if self._ingest is not None:
             yield from _ingest(self._ingest)
+        if self._proxy is not None:
+            yield from _proxy(self._proxy.statistics())
         if self._idle is not None:
             yield _counter("runs_silent", "Runs that got an inferred status.", (), {(): self._idle.silent})
             yield _counter("runs_evicted", "Runs that were forgotten in time.", (), {(): self._idle.evicted})
@@ -153,6 +160,20 @@ def _ingest(ingest: Ingest) -> Iterator["Metric"]:
     yield _gauge("ingest_streams", "Streams that are open.", ("state",), streams)
     yield _counter("ingest_ended_streams", "Streams that ended.", ("dialect", "outcome"), ingest.totals)
     yield _counter("ingest_received_bytes", "Bytes of bodies, inflated.", (), {(): ingest.received_bytes})
+
+
+def _proxy(found: ProxyStatistics) -> Iterator["Metric"]:
+    yield _counter("proxy_requests", "Requests to the proxy.", (), {(): found.requests})
+    yield _gauge("proxy_active_requests", "Requests under way.", (), {(): found.active})
+    yield _counter("proxy_refused_requests", "Requests that were not passed on.", (), {(): found.refused})
+    yield _counter("proxy_tapped_streams", "Streams that a dialect recognised.", (), {(): found.tapped})
+    yield _counter("proxy_hydrated_answers", "Answers whose objects were taken over.", (), {(): found.hydrated})
+    reasons = {(reason,): found.untapped.get(reason, 0) for reason in get_args(Untapped)}
+    yield _counter("proxy_untapped_answers", "Streams and answers that passed unprocessed.", ("reason",), reasons)
+    troubles = {(trouble,): found.upstream_errors.get(trouble, 0) for trouble in _UPSTREAM_ERRORS}
+    yield _counter("proxy_upstream_errors", "Requests that the upstream did not answer well.", ("trouble",), troubles)
+    yield _counter("proxy_client_disconnects", "Clients that left early.", (), {(): found.client_disconnects})
+    yield _gauge("proxy_backlog_bytes", "Bytes that wait to be processed.", (), {(): found.backlog_bytes})
 
 
 def _http(servers: Sequence[HttpServer]) -> Iterator["Metric"]:

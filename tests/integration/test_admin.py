@@ -23,6 +23,7 @@ from streamproc.worker.admin import Admin, LoopLag
 from streamproc.worker.http import HttpServer
 from streamproc.worker.idle import IdleRuns
 from streamproc.worker.ingest import Ingest
+from streamproc.worker.proxy import Proxy
 from streamproc.worker.telemetry import Telemetry
 from tests.conftest import ROOT
 from tests.streams import arguments, call, done, message, run, sse, step
@@ -66,10 +67,11 @@ async def worker(store: Any = None, *, path: Path | None = None, **options: Any)
         aiohttp.ClientSession() as session,
         Pipeline(store=store, on_changes=idle.heard, **options) as pipeline,
         Ingest(pipeline) as ingest,
+        Proxy("http://127.0.0.1:1", pipeline) as proxy,
         anyio.create_task_group() as group,
     ):
         servers: list[HttpServer] = []
-        telemetry = Telemetry(pipeline, store=store, ingest=ingest, idle=idle, lag=lag, servers=servers)
+        telemetry = Telemetry(pipeline, store=store, ingest=ingest, proxy=proxy, idle=idle, lag=lag, servers=servers)
         admin = Admin(
             pipeline,
             store=store,
