@@ -188,6 +188,10 @@ class StreamProcessor:
         """
         return self.reducer.hydrate(obj, self._context)
 
+    def infer(self, run_id: str, status: str) -> list[Change]:
+        """Note how a run must have ended of which nothing is heard any more, see `Reducer.infer`."""
+        return self.reducer.infer(run_id, status, self._context)
+
     def evict(self, run_id: str) -> None:
         """Forget a run with its steps and messages. Changes already handed out keep their views."""
         self.reducer.evict(run_id)
