@@ -47,6 +47,7 @@ class Patch(Struct, frozen=True, kw_only=True):
     """The object is told from its beginning: what was said of it so far is replaced, if it has not ended."""
     call_id: str = ""
     output: str = ""  # of that call
+    is_own: bool = False  # only a call of this run is meant
 
 
 def patched(state: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:

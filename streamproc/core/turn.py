@@ -183,7 +183,7 @@ class Turn:
     def _answer(self, patch: Patch) -> None:
         """The output of a tool call, which may be one of an earlier run; the stream stays with its own."""
         context = self._context
-        record = self._table.waiting_for(patch.call_id, context.run_id, context.thread_id)
+        record = self._table.waiting_for(patch.call_id, context.run_id, context.thread_id, elsewhere=not patch.is_own)
         if record is None:
             self._report("late_event", "the output of a call that no step waits for")
             return

@@ -223,7 +223,8 @@ class ChatDialect:
             events = [translation.run("in_progress", **members, model=model, metadata=metadata)]
         else:
             events = [translation.open_run("in_progress", created_at=created, model=model, metadata=metadata)]
-        return translation, events + [translation.answer(*answer) for answer in self._calls.take_answers()]
+        answers = self._calls.take_answers()
+        return translation, events + [translation.answer(id, output, is_own=True) for id, output in answers]
 
     def _is_another(self, data: Mapping[str, Any]) -> bool:
         """Whether a chunk after the end is one of another completion: then nobody said that a new stream begins."""

@@ -175,13 +175,15 @@ class Translation:
         """Somebody has to allow the calls of a step; `answer` says what the decision was."""
         return [self.update(step_id, **_with_metadata(members, {AWAITING: APPROVAL}))]
 
-    def answer(self, call_id: str, output: str, **members: Any) -> Event:
+    def answer(self, call_id: str, output: str, *, is_own: bool = False, **members: Any) -> Event:
         """The output of a tool call, of whatever run in the thread; its step ends when it waits for no other one.
 
         Args:
+            is_own: whether only a call of this run is meant; some servers give the calls of all runs the same ids.
             members: of the step, e.g. how it ended if the output is no success.
         """
-        return Event("thread.run.step.completed", Patch(call_id=call_id, output=output, members=members))
+        patch = Patch(call_id=call_id, output=output, is_own=is_own, members=members)
+        return Event("thread.run.step.completed", patch)
 
     def close(
         self,

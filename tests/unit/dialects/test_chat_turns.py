@@ -88,6 +88,18 @@ def test_outputs_are_told_of_once() -> None:
     assert not proc.anomalies
 
 
+def test_an_output_is_that_of_a_call_of_its_run() -> None:
+    """Servers that number calls give those of another run the same ids, and that may wait for its own output."""
+    first = feed(*CALL, dialect=ChatDialect.turns("run_1"))
+    turns = ChatDialect.turns("run_2", first_turn=2)
+    turns.answer("call_1", "not for run_1")
+    proc = StreamProcessor(turns, first.reducer, stream="other")
+    proc.feed(stream(*ANSWER))
+
+    assert [step["status"] for step in steps(proc)] == ["in_progress", "completed"]
+    assert dict(proc.anomalies) == {"late_event": 1}
+
+
 def test_calls_without_outputs_require_action_as_well() -> None:
     """Whether or not their step waits, the run goes on only when the caller says so."""
     rules = Rules(tool_outputs="close")
