@@ -25,7 +25,7 @@ from msgspec import Struct
 from streamproc.core.events import Event, snapshot_name
 from streamproc.core.patch import APPROVAL, AWAITING, OUTPUT, Patch
 
-__all__ = ["CUTS", "Cut", "Rules", "Translation", "canonical_usage", "unique_id"]
+__all__ = ["CUTS", "Cut", "Rules", "Translation", "added_usage", "canonical_usage", "unique_id"]
 
 _MAX_STEPS: Final = 10_000  # remembered in a run, so that an id that comes again is told from a new one
 _MIN_UNIQUE: Final = 16  # characters; a shorter id may well be that of another run too, e.g. "msg_0", "chatcmpl-739"
@@ -353,6 +353,18 @@ def canonical_usage(native: object) -> dict[str, Any] | None:
     usage["total_tokens"] = total if _is_count(total) else sum(usage.get(name, 0) for name, _ in _COUNTS)
     known = {spelled for pair in _COUNTS for name in pair for spelled in (name, f"{name}_details")}
     return {**usage, **{name: value for name, value in native.items() if name not in known and name not in usage}}
+
+
+def added_usage(total: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of two usages, member by member; what is no number is as the later one says."""
+    both = {**total, **usage}
+    for name in total.keys() & usage.keys():
+        old, new = total[name], usage[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            both[name] = added_usage(old, new)
+        elif type(old) in (int, float) and type(new) in (int, float):
+            both[name] = old + new
+    return both
 
 
 def _is_count(value: object) -> bool:
