@@ -169,6 +169,9 @@ class Turn:
             self._id = patch.id
             self._report("late_event", "what was said of it while it lasted")  # told again, from an earlier beginning
             return
+        if record is None and patch.id and kind != "run" and not name.endswith(".created"):
+            self._id = patch.id
+            self._report("provisional", f"a change of a {kind} that is not known, or was forgotten")
         self._begins, owner = patch.begins, self._context.owner
         restarts = record is not None and not record.closed and (patch.begins or record.compare(owner) > 0)
         if record is None or (restarts and patch.defaults):

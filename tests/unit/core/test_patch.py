@@ -173,7 +173,7 @@ def test_what_was_true_while_a_step_lasted(passing: dict[str, str]) -> None:
 
 def test_amended_with_what_is_refused() -> None:
     """A terminal status never changes, whoever says so."""
-    table = Table(patch(f"{STEP}.completed", "step_1", status="completed", usage={"total_tokens": 7}))
+    table = Table(patch(f"{STEP}.created", "step_1", status="completed", usage={"total_tokens": 7}))
     changes = table.apply(patch(f"{STEP}.failed", "step_1", status="failed", usage={"total_tokens": 8}))
 
     assert [change.kind for change in changes] == ["anomaly", "anomaly"]
@@ -186,6 +186,14 @@ def test_patch_without_a_snapshot_name() -> None:
     table = Table(patch("thread.run.step.delta.x", "step_1", status="completed"))
 
     assert table.context.anomalies == {"unknown_event": 1}
+
+
+def test_patch_of_an_object_that_is_not_known() -> None:
+    """Its run was forgotten, say: an object is made of what is said, and that is counted. Runs may be named anywhere."""
+    table = Table(patch(f"{STEP}.completed", "step_1", status="completed"), patch("thread.run.completed", "run_1"))
+
+    assert table.reducer.steps["step_1"].status == "completed"
+    assert table.context.anomalies == {"provisional": 1}
 
 
 def test_patch_without_an_id() -> None:
