@@ -189,7 +189,7 @@ def test_patch_without_a_snapshot_name() -> None:
 
 
 def test_patch_of_an_object_that_is_not_known() -> None:
-    """Its run was forgotten, say: an object is made of what is said, and that is counted. Runs may be named anywhere."""
+    """Its run was forgotten, say: an object is made of what is said, which is counted. Runs may be named anywhere."""
     table = Table(patch(f"{STEP}.completed", "step_1", status="completed"), patch("thread.run.completed", "run_1"))
 
     assert table.reducer.steps["step_1"].status == "completed"
