@@ -447,12 +447,14 @@ class Pipeline:
         try:
             while True:
                 follower.error = await self._follow(follower, source)
-                action = self._required(follower) if submit is not None and follower.error is None else None
-                if submit is None or action is None:
+                if submit is None or follower.error is not None:
+                    break
+                await self._deliver(follower, self._close(follower))  # which may be what says that action is required
+                action = self._required(follower)
+                if action is None:
                     break
                 answer = submit(action)
                 source = _as_source(await answer if isawaitable(answer) else answer)
-                await self._deliver(follower, follower.proc.close())
                 follower.proc.open()
         finally:
             closing = self._end(follower)
@@ -617,12 +619,7 @@ class Pipeline:
         proc = follower.proc
         self._active.pop(proc.stream, None)
         try:
-            proc.stamp(self._time())
-            try:
-                changes = proc.close()
-            except LimitExceeded as limit:  # the last chunk had changes before it broke the limit
-                follower.error = limit
-                changes = proc.close()
+            changes = self._close(follower)
             if proc.truncated:
                 cause = "cancelled or abandoned" if follower.error is None else str(follower.error)
                 log.warning("stream.truncated", **follower.names(), cause=cause)
@@ -632,6 +629,15 @@ class Pipeline:
             for hooks in self._hooks:
                 hooks.dispatch_end(proc.stream)
         return changes
+
+    def _close(self, follower: "_Follower") -> list[Change]:
+        proc = follower.proc
+        proc.stamp(self._time())
+        try:
+            return proc.close()
+        except LimitExceeded as limit:  # the last chunk had changes before it broke the limit
+            follower.error = limit
+            return proc.close()
 
     async def _next_epoch(self, stream: str) -> int:
         """Higher than any before, also over restarts of the program: the store knows, else milliseconds since 1970."""

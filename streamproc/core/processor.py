@@ -242,8 +242,8 @@ class StreamProcessor:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the stream may end here: it is done, or saw an error or a run status that ends it."""
-        return self._context.done or self._context.ended
+        """Whether the stream may end here: it is done, saw an error or a run status that ends it, or needs neither."""
+        return self._context.done or self._context.ended or bool(getattr(self._dialect, "is_complete", False))
 
     @property
     def cursor(self) -> str | None:

@@ -164,6 +164,10 @@ class Turn:
             self._answer(patch)
             return
         record = self._table.touch(kind, patch.id)
+        if record is not None and record.closed and kind != "run" and name.endswith(".in_progress"):
+            self._id = patch.id
+            self._report("late_event", "what was said of it while it lasted")  # told again, from an earlier beginning
+            return
         restarts = record is not None and not record.closed and record.compare(self._context.owner) > 0
         if record is None or (restarts and patch.defaults):
             state = {"id": patch.id, "object": _OBJECTS[kind], **patch.defaults}

@@ -25,6 +25,7 @@ from streamproc import (
     to_wire,
 )
 from streamproc.actions import RequiredAction
+from streamproc.dialects import ChatDialect
 from streamproc.errors import (
     ConfigError,
     HookError,
@@ -38,6 +39,7 @@ from streamproc.protocols import Source
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
 from streamproc.testing.memory import HANG, Raise, ScriptedSink, ScriptedSource, Slow, Unavailable
+from tests.chats import calling, ends, piece, says, stream
 from tests.streams import arguments, call, done, message, run, sse, step, words
 from tests.unit.delivery.sinks import virtual
 
@@ -450,6 +452,58 @@ async def test_a_submit_that_raises() -> None:
             await pipeline.run(ScriptedSource([WAITING]), submit=submit)
 
     assert hooks.seen == ["end scripted run_1"]
+
+
+@virtual
+async def test_tool_loop_of_a_server_that_says_no_done() -> None:
+    """That action is required shows only when the stream ends."""
+    turns = ChatDialect.turns("run_1")
+    answer = ScriptedSource([stream(says("22"), ends("stop"))])
+
+    def submit(action: RequiredAction) -> Source:
+        turns.answer(action.calls[0].id, "22")
+        return answer
+
+    async with piped() as pipeline:
+        asking = ScriptedSource([stream(calling(piece("{}", "f", id="call_1")), ends("tool_calls"))])
+        result = await pipeline.run(asking, dialect=turns, submit=submit)
+
+    assert (result.connections, result.truncated, result.error) == (2, False, None)
+    assert [step.status for step in pipeline.steps.values()] == ["completed", "completed"]
+    assert pipeline.runs["run_1"].status == "completed"
+
+
+@pytest.mark.parametrize("end", [[], [LOST]])
+def test_a_completion_that_is_complete_is_not_asked_for_again(end: list[Any]) -> None:
+    """Whatever becomes of the connection after the last `finish_reason`: another answer would be another one."""
+
+    @virtual
+    async def followed() -> None:
+        source = ScriptedSource([stream(says("Hi"), ends("stop")), *end], repeatable=True)
+        async with piped(dialect="auto") as pipeline:
+            result = await pipeline.run(source)
+
+        assert (result.connections, result.truncated, result.error) == (1, False, None)
+        assert [run.status for run in pipeline.runs.values()] == ["completed"]
+
+    followed()
+
+
+@virtual
+async def test_tool_loop_with_a_limit_that_shows_only_at_the_end() -> None:
+    """What was asked for is known all the same."""
+    asked: list[RequiredAction] = []
+
+    def submit(action: RequiredAction) -> Source:
+        asked.append(action)
+        return ScriptedSource([GOING_ON, LAST])
+
+    async with piped(limits=Limits(max_line_bytes=1000)) as pipeline:
+        waiting = WAITING[: WAITING.index(b"event: done")] + b"data: " + b"x" * 2000
+        result = await pipeline.run(ScriptedSource([waiting]), submit=submit)
+
+    assert len(asked) == 1
+    assert (result.truncated, pipeline.runs["run_1"].status) == (False, "completed")
 
 
 # --- changes and tee --------------------------------------------------------------------------------------------------
