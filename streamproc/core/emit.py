@@ -23,6 +23,7 @@ _DELTAS: Final[Mapping[Kind, tuple[str, str]]] = {
     "message": (MESSAGE_DELTA, "content"),
 }
 """Kind of object -> the name of its deltas, and the member that they build up."""
+_MAX_ERRORS: Final = 100  # that are kept back; clients raise at the first one
 _ENDS: Final = (
     *("completed_at", "cancelled_at", "expired_at", "failed_at", "incomplete_at", "incomplete_details"),
     *("last_error", "usage", "required_action"),
@@ -49,7 +50,8 @@ class Emitter:
         for change in changes:
             raw = change.raw
             if change.kind == "error":
-                self._errors.append(Event(ERROR, change.data, raw))
+                if len(self._errors) < _MAX_ERRORS:
+                    self._errors.append(Event(ERROR, change.data, raw))
             elif change.kind != "anomaly" and (raw or change.data is not None):
                 event = Event(change.event, change.data, raw)
                 if change.kind == "run":

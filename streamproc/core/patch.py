@@ -43,8 +43,11 @@ class Patch(Struct, frozen=True, kw_only=True):
     defaults: Mapping[str, Any] = {}
     """Of an object that appears: values for members it does not have. It may be known from another connection, and then
     keeps what it has, unless the stream starts again from its beginning."""
+    begins: bool = False
+    """The object is told from its beginning: what was said of it so far is replaced, if it has not ended."""
     call_id: str = ""
     output: str = ""  # of that call
+    is_own: bool = False  # only a call of this run is meant
 
 
 def patched(state: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:

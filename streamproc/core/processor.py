@@ -166,12 +166,13 @@ class StreamProcessor:
         What the dialect knows of the stream it keeps, if it can be resumed at all (see core/dialect.py); otherwise this
         is `open`.
         """
-        dialect = self._dialect
-        resume = getattr(dialect, "resume", None)
-        self.open()
-        if resume is not None:
-            resume()
-            self._use(dialect)
+        resume = getattr(self._dialect, "resume", None)
+        if resume is None:
+            self.open()
+            return
+        self._context.open(None)
+        self._start(self._dialect)
+        resume()
 
     def stamp(self, at: str | None) -> None:
         """Let all changes from now on say when they were made (RFC 3339, UTC); there is no clock here."""
@@ -255,9 +256,9 @@ class StreamProcessor:
         """The reconnection time that the stream asked for; None when it did not."""
         return self._parser.retry_ms
 
-    def _start(self) -> None:
+    def _start(self, dialect: Dialect | None = None) -> None:
         self._parser = SSEParser(self._limits)
-        self._use(self._new_dialect())
+        self._use(self._new_dialect() if dialect is None else dialect)
         self._lone: _Lone | None = None
         self._recent: Place | None = None  # of the last text fragment
         self.truncated = False

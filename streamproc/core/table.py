@@ -131,13 +131,15 @@ class Table:
             for call_id in call_ids:
                 self._awaited.setdefault(call_id, []).append(record)
 
-    def waiting_for(self, call_id: str, run_id: str | None, thread_id: str | None) -> Record | None:
-        """The newest step that waits for a call's output: one of the run, else one of the thread."""
+    def waiting_for(
+        self, call_id: str, run_id: str | None, thread_id: str | None, *, elsewhere: bool = True
+    ) -> Record | None:
+        """The newest step that waits for a call's output: one of the run, else, with `elsewhere`, one of the thread."""
         waiting = self._awaited.get(call_id, ())
         for record in reversed(waiting):
             if record.body.run_id == run_id:
                 return record
-        for record in reversed(waiting):
+        for record in reversed(waiting) if elsewhere else ():
             if record.body.thread_id == thread_id:
                 return record
         return None

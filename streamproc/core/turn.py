@@ -63,6 +63,7 @@ class Turn:
         self._context = context
         self._event = event
         self._hydrating = hydrating
+        self._begins = False  # an object that is known is told from its beginning
         self._is_patched = False  # the event's payload was made here, and must say what the object is
         self._before: dict[str, Any] | None = None  # what the object was before that, if it was looked at
         self._id = ""  # of the object concerned, for anomalies
@@ -168,7 +169,11 @@ class Turn:
             self._id = patch.id
             self._report("late_event", "what was said of it while it lasted")  # told again, from an earlier beginning
             return
-        restarts = record is not None and not record.closed and record.compare(self._context.owner) > 0
+        if record is None and patch.id and kind != "run" and not name.endswith(".created"):
+            self._id = patch.id
+            self._report("provisional", f"a change of a {kind} that is not known, or was forgotten")
+        self._begins, owner = patch.begins, self._context.owner
+        restarts = record is not None and not record.closed and (patch.begins or record.compare(owner) > 0)
         if record is None or (restarts and patch.defaults):
             state = {"id": patch.id, "object": _OBJECTS[kind], **patch.defaults}
         else:
@@ -181,7 +186,7 @@ class Turn:
     def _answer(self, patch: Patch) -> None:
         """The output of a tool call, which may be one of an earlier run; the stream stays with its own."""
         context = self._context
-        record = self._table.waiting_for(patch.call_id, context.run_id, context.thread_id)
+        record = self._table.waiting_for(patch.call_id, context.run_id, context.thread_id, elsewhere=not patch.is_own)
         if record is None:
             self._report("late_event", "the output of a call that no step waits for")
             return
@@ -236,7 +241,7 @@ class Turn:
     def _take(self, record: Record, data: dict[str, Any], status: str | None) -> bool:
         """Replace the body of an open record by a snapshot; returns whether that changed anything visible."""
         old, owner = record.body, self._context.owner
-        restarts = record.compare(owner) > 0 and self._event.name.endswith(".created")
+        restarts = (self._begins or record.compare(owner) > 0) and self._event.name.endswith(".created")
         record.adopt(owner)
         ends = status in TERMINAL[old.kind]
         if self._event.raw == old.raw and old.tree is None and not record.provisional:

@@ -95,11 +95,19 @@ class ChatDialect:
         assistant_id: str = "",
         rules: Rules | None = None,
         done_suffices: bool = False,
+        first_turn: int = 1,
     ) -> "ChatTurns[ChatDialect]":
-        """Return what makes the dialect of each model call of an agent loop, for `StreamProcessor(dialect=...)`."""
+        """Return what makes the dialect of each model call of an agent loop, for `StreamProcessor(dialect=...)`.
+
+        Args:
+            first_turn: which turn the next stream is, for a run that goes on where another process left it.
+        """
 
         make = partial(ChatDialect, run_id, thread_id=thread_id, assistant_id=assistant_id, rules=rules)
-        return ChatTurns(lambda calls: make(done_suffices=done_suffices, calls=calls))
+        return ChatTurns(lambda calls: make(done_suffices=done_suffices, calls=calls), first_turn)
+
+    def resume(self) -> None:
+        """The same completion goes on over another connection, after the last `id:` that a gateway gave its events."""
 
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of a frame; never raises."""
@@ -205,7 +213,9 @@ class ChatDialect:
         self._message_id = self._calls.message_id(completion)
         run_id = completion if self._run_id is None else self._run_id
         assistant_id = self._assistant_id or model or ""
-        translation = Translation(self._rules, run_id=run_id, thread_id=self._thread_id, assistant_id=assistant_id)
+        translation = Translation(
+            self._rules, run_id=run_id, thread_id=self._thread_id, assistant_id=assistant_id, is_whole=True
+        )
         translation.created_at = created
         self._translation = translation
         if self._turn > 1:
@@ -213,7 +223,8 @@ class ChatDialect:
             events = [translation.run("in_progress", **members, model=model, metadata=metadata)]
         else:
             events = [translation.open_run("in_progress", created_at=created, model=model, metadata=metadata)]
-        return translation, events + [translation.answer(*answer) for answer in self._calls.take_answers()]
+        answers = self._calls.take_answers()
+        return translation, events + [translation.answer(id, output, is_own=True) for id, output in answers]
 
     def _is_another(self, data: Mapping[str, Any]) -> bool:
         """Whether a chunk after the end is one of another completion: then nobody said that a new stream begins."""

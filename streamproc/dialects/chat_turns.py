@@ -7,6 +7,8 @@ an answer. The caller names the run; each call is a turn of it.
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from streamproc.dialects.translation import added_usage
+
 __all__ = ["Calls", "ChatTurns"]
 
 D = TypeVar("D")
@@ -42,7 +44,7 @@ class Calls:
 
     def total(self, usage: Mapping[str, Any]) -> dict[str, Any]:
         """The usage of all turns, this one included. Asked for once a turn."""
-        self._usage = _added(self._usage, usage)
+        self._usage = added_usage(self._usage, usage)
         return self._usage
 
 
@@ -56,9 +58,9 @@ class ChatTurns(Generic[D]):
     proc.open()                     # the second
     """
 
-    def __init__(self, make: Callable[[Calls], D]) -> None:
+    def __init__(self, make: Callable[[Calls], D], first_turn: int = 1) -> None:
         self._make = make
-        self._calls = Calls()
+        self._calls = Calls(first_turn - 1)
 
     def __call__(self) -> D:
         self._calls.turn += 1
@@ -66,7 +68,7 @@ class ChatTurns(Generic[D]):
 
     @property
     def turn(self) -> int:
-        """Which turn was begun last, from 1; 0 before the first."""
+        """Which turn was begun last, from 1; before the first one, the number before it."""
         return self._calls.turn
 
     def answer(self, call_id: str, output: str) -> None:
@@ -75,15 +77,3 @@ class ChatTurns(Generic[D]):
         Call it before the first bytes of that stream are processed.
         """
         self._calls.answer(call_id, output)
-
-
-def _added(total: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
-    """The sum of two usages, member by member; what is no number is as the later one says."""
-    both = {**total, **usage}
-    for name in total.keys() & usage.keys():
-        old, new = total[name], usage[name]
-        if isinstance(old, dict) and isinstance(new, dict):
-            both[name] = _added(old, new)
-        elif type(old) in (int, float) and type(new) in (int, float):
-            both[name] = old + new
-    return both

@@ -25,7 +25,7 @@ from msgspec import Struct
 from streamproc.core.events import Event, snapshot_name
 from streamproc.core.patch import APPROVAL, AWAITING, OUTPUT, Patch
 
-__all__ = ["CUTS", "Cut", "Rules", "Translation", "canonical_usage", "unique_id"]
+__all__ = ["CUTS", "Cut", "Rules", "Translation", "added_usage", "canonical_usage", "unique_id"]
 
 _MAX_STEPS: Final = 10_000  # remembered in a run, so that an id that comes again is told from a new one
 _MIN_UNIQUE: Final = 16  # characters; a shorter id may well be that of another run too, e.g. "msg_0", "chatcmpl-739"
@@ -76,8 +76,15 @@ class _Step(Struct):
 class Translation:
     """The canonical events of one run, in the making. Keeps no text, and no more of a step than its ids."""
 
-    def __init__(self, rules: Rules, *, run_id: str, thread_id: str = "", assistant_id: str = "") -> None:
+    def __init__(
+        self, rules: Rules, *, run_id: str, thread_id: str = "", assistant_id: str = "", is_whole: bool = False
+    ) -> None:
+        """
+        Args:
+            is_whole: whether streams always tell steps and messages from their beginning, since none can be resumed.
+        """
         self.rules = rules
+        self._is_whole = is_whole
         self.run_id = run_id
         self.thread_id = thread_id
         self.assistant_id = assistant_id
@@ -128,7 +135,7 @@ class Translation:
             "metadata": {},
         }
         step = self._open(_Step(step_id, message_id), "message_creation", details, extras)
-        return [step, Event("thread.message.created", Patch(id=message_id, defaults=defaults))]
+        return [step, Event("thread.message.created", Patch(id=message_id, defaults=defaults, begins=self._is_whole))]
 
     def open_tools(self, step_id: str, calls: Sequence[Mapping[str, Any]], **extras: Any) -> list[Event]:
         """Tool calls appear, in the protocol's form; their texts may be empty and grow."""
@@ -168,13 +175,15 @@ class Translation:
         """Somebody has to allow the calls of a step; `answer` says what the decision was."""
         return [self.update(step_id, **_with_metadata(members, {AWAITING: APPROVAL}))]
 
-    def answer(self, call_id: str, output: str, **members: Any) -> Event:
+    def answer(self, call_id: str, output: str, *, is_own: bool = False, **members: Any) -> Event:
         """The output of a tool call, of whatever run in the thread; its step ends when it waits for no other one.
 
         Args:
+            is_own: whether only a call of this run is meant; some servers give the calls of all runs the same ids.
             members: of the step, e.g. how it ended if the output is no success.
         """
-        return Event("thread.run.step.completed", Patch(call_id=call_id, output=output, members=members))
+        patch = Patch(call_id=call_id, output=output, is_own=is_own, members=members)
+        return Event("thread.run.step.completed", patch)
 
     def close(
         self,
@@ -280,7 +289,7 @@ class Translation:
             "metadata": {},
             **({"extras": extras} if extras else {}),
         }
-        return Event("thread.run.step.created", Patch(id=step.id, defaults=defaults))
+        return Event("thread.run.step.created", Patch(id=step.id, defaults=defaults, begins=self._is_whole))
 
 
 _RUN_NULLS: Final = (
@@ -344,6 +353,18 @@ def canonical_usage(native: object) -> dict[str, Any] | None:
     usage["total_tokens"] = total if _is_count(total) else sum(usage.get(name, 0) for name, _ in _COUNTS)
     known = {spelled for pair in _COUNTS for name in pair for spelled in (name, f"{name}_details")}
     return {**usage, **{name: value for name, value in native.items() if name not in known and name not in usage}}
+
+
+def added_usage(total: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of two usages, member by member; what is no number is as the later one says."""
+    both = {**total, **usage}
+    for name in total.keys() & usage.keys():
+        old, new = total[name], usage[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            both[name] = added_usage(old, new)
+        elif type(old) in (int, float) and type(new) in (int, float):
+            both[name] = old + new
+    return both
 
 
 def _is_count(value: object) -> bool:

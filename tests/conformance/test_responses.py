@@ -212,13 +212,28 @@ def test_two_readings_of_one_response_are_one_run(corpus: Path) -> None:
     found = recordings(corpus)
     name = "pydantic_pydantic-ai__test_background_mode_streaming_starting_after_vcr.i{}.sse"
     proc = fed(found[name.format(0)])
-    states = [wire(obj) for table in (proc.runs, proc.steps, proc.messages) for obj in table.values()]
+    states = _objects(proc)
     proc.open()
     proc.feed(found[name.format(1)])
     proc.close()
 
-    assert states == [wire(obj) for table in (proc.runs, proc.steps, proc.messages) for obj in table.values()]
+    assert states == _objects(proc)
     assert proc.runs[next(iter(proc.runs))].status == "completed"
+
+
+def test_a_response_that_is_read_again_stays_as_it_is(corpus: Path) -> None:
+    """From its beginning, in a new epoch, after all of it or half of it: as if it had been read once."""
+    for name, data in recordings(corpus).items():
+        expected = _objects(fed(data))
+        for read in (data, data[: len(data) // 2]):
+            proc = StreamProcessor("auto")
+            proc.feed(read)
+            proc.close()
+            proc.open(epoch=2)
+            proc.feed(data)
+            proc.close()
+
+            assert _objects(proc) == expected, name
 
 
 def test_a_response_is_resumed_with_overlap(corpus: Path) -> None:
@@ -235,6 +250,10 @@ def test_a_response_is_resumed_with_overlap(corpus: Path) -> None:
 
         assert expected == _seen(changes)
         assert not proc.anomalies
+
+
+def _objects(proc: StreamProcessor) -> list[Any]:
+    return [wire(obj) for table in (proc.runs, proc.steps, proc.messages) for obj in table.values()]
 
 
 def _seen(changes: Sequence[Change]) -> list[tuple[Any, ...]]:

@@ -4,7 +4,8 @@ Frames are looked at here: what they hold, which event that is, and whether it i
 event, since `event:` lines may be missing; numbers, ids and order are not relied on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from streamproc.core.events import DONE, ERROR, Event
@@ -15,6 +16,7 @@ from streamproc.dialects.responses.events import EVENTS, OBJECT
 from streamproc.dialects.responses.life import Life, Payload
 from streamproc.dialects.responses.numbers import NO_NUMBER, SequenceNumbers
 from streamproc.dialects.responses.response import Response
+from streamproc.dialects.responses.spent import Spent
 from streamproc.dialects.translation import Rules
 
 __all__ = ["ResponsesDialect", "matches"]
@@ -42,19 +44,31 @@ class ResponsesDialect:
         assistant_id: str = "",
         response_id: str = "",
         rules: Rules | None = None,
+        spent: Spent | None = None,
     ) -> None:
         """
         Args:
-            run_id: a run that spans several responses, on this stream or others; it requires action while calls wait.
+            run_id: a run that spans several responses, on this stream or others (see `turns`); it requires action while
+                calls wait.
             thread_id: for responses that belong to no conversation.
             assistant_id: of the run; the agent's name or the model by default.
             response_id: the response that the stream goes on with, if its beginning was read by another instance.
             rules: what else a caller may decide.
+            spent: by the run so far, if it is named.
         """
         self._numbers = SequenceNumbers()
         self._texts = Texts(self._numbers)
-        self._life = Life((run_id, thread_id, assistant_id), rules or Rules(), self._texts, response_id)
+        given = run_id, thread_id, assistant_id
+        self._life = Life(given, rules or Rules(), self._texts, spent or Spent(), response_id)
         self.texts = self._texts.readers()
+
+    @staticmethod
+    def turns(
+        run_id: str, *, thread_id: str = "", assistant_id: str = "", rules: Rules | None = None
+    ) -> "Callable[[], ResponsesDialect]":
+        """Return what makes the dialect of each stream of a run, whose usage is that of all of them."""
+        given = {"run_id": run_id, "thread_id": thread_id, "assistant_id": assistant_id}
+        return partial(ResponsesDialect, **given, rules=rules, spent=Spent())
 
     @property
     def cursor(self) -> str | None:

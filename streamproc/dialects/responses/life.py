@@ -21,6 +21,7 @@ from streamproc.dialects.responses.response import (
     status_of,
     thread_of,
 )
+from streamproc.dialects.responses.spent import Spent
 from streamproc.dialects.translation import Rules, Translation, unique_id
 
 __all__ = ["Given", "Life", "Payload"]
@@ -36,15 +37,17 @@ _APPROVAL: Final = "mcp_approval_request"
 class Life:
     """The responses of one stream."""
 
-    def __init__(self, given: Given, rules: Rules, texts: Texts, continued: str = "") -> None:
+    def __init__(self, given: Given, rules: Rules, texts: Texts, spent: Spent, continued: str = "") -> None:
         """
         Args:
+            spent: by the run that the caller named.
             texts: of the response that the stream is about, as far as they can be read fast.
             continued: id of the response that the stream goes on with.
         """
         self._given = given
         self._rules = rules
         self._texts = texts
+        self._spent = spent
         self._continued = continued
         self._current: _Response | None = None
         self._error: dict[str, Any] | None = None  # that was reported, and no end of the response followed
@@ -123,7 +126,7 @@ class Life:
         elif current.has_ended:
             return []
         else:
-            events = [current.translation.run(status, **current.learn(native))]
+            events = [current.translation.run(status, **self._of_run(current, current.learn(native)))]
         return [*events, *current.output.reconcile(native.get("output"), status)]
 
     def _ended(self, native: Response, status: str) -> list[Event]:
@@ -145,7 +148,13 @@ class Life:
             members["extras"] = {**members.get("extras", {}), **leftovers}
         if self._given[0] and status == "completed" and output.waiting:
             status, members["required_action"] = "requires_action", _action(output.waiting)
-        return [*events, translation.run(status, **members)]
+        return [*events, translation.run(status, **self._of_run(current, members))]
+
+    def _of_run(self, current: "_Response", members: dict[str, Any]) -> dict[str, Any]:
+        """Members that a response gives its run: the usage is that of all its responses."""
+        if self._given[0] and "usage" in members:
+            members["usage"] = self._spent.total(current.native_id or current, members["usage"])
+        return members
 
     def _begin(
         self, native: Response, status: str, id: str = "", *, continues: bool = False
@@ -164,7 +173,7 @@ class Life:
         members = current.learn(native)
         if given_run:
             members["required_action"] = None
-        return current, [translation.open_run(status, **members)]
+        return current, [translation.open_run(status, **self._of_run(current, members))]
 
     def _made_up(self, event: Payload) -> tuple["_Response", list[Event]]:
         """A response for what is said of it."""

@@ -85,6 +85,11 @@ def test_error_that_the_run_tells_too() -> None:
     assert names(alone) == ["thread.run.created", "error"]
 
 
+def test_errors_that_are_kept_back_are_bounded() -> None:
+    """A server may send nothing else."""
+    assert names(emitted(sse(*[error("server_error")] * 200))) == ["error"] * 100
+
+
 def test_translated_changes_are_whole() -> None:
     """What a dialect says by a patch goes out as the complete object."""
     reducer, emitter = Reducer(), Emitter()

@@ -173,7 +173,7 @@ def test_what_was_true_while_a_step_lasted(passing: dict[str, str]) -> None:
 
 def test_amended_with_what_is_refused() -> None:
     """A terminal status never changes, whoever says so."""
-    table = Table(patch(f"{STEP}.completed", "step_1", status="completed", usage={"total_tokens": 7}))
+    table = Table(patch(f"{STEP}.created", "step_1", status="completed", usage={"total_tokens": 7}))
     changes = table.apply(patch(f"{STEP}.failed", "step_1", status="failed", usage={"total_tokens": 8}))
 
     assert [change.kind for change in changes] == ["anomaly", "anomaly"]
@@ -186,6 +186,14 @@ def test_patch_without_a_snapshot_name() -> None:
     table = Table(patch("thread.run.step.delta.x", "step_1", status="completed"))
 
     assert table.context.anomalies == {"unknown_event": 1}
+
+
+def test_patch_of_an_object_that_is_not_known() -> None:
+    """Its run was forgotten, say: an object is made of what is said, which is counted. Runs may be named anywhere."""
+    table = Table(patch(f"{STEP}.completed", "step_1", status="completed"), patch("thread.run.completed", "run_1"))
+
+    assert table.reducer.steps["step_1"].status == "completed"
+    assert table.context.anomalies == {"provisional": 1}
 
 
 def test_patch_without_an_id() -> None:
@@ -251,6 +259,22 @@ def test_defaults_where_the_stream_starts_again() -> None:
     table.apply(patch("thread.message.in_progress", "msg_1", metadata={"a": "b"}))
 
     assert table.reducer.messages["msg_1"].text == "Hi"
+
+
+def test_an_object_that_is_told_from_its_beginning() -> None:
+    """By whatever stream: what was said before is replaced, not gone on with. One that has ended stays."""
+    again = Event("thread.message.created", Patch(id="msg_1", defaults={"content": []}, begins=True))
+    table = Table(announced(content=[], role="assistant"), said("Hello"))
+    table.context = StreamContext.named("another")
+    table.apply(again, said("Hello"))
+
+    assert table.reducer.messages["msg_1"].text == "Hello"
+    assert table.context.anomalies == {}
+
+    table.apply(patch("thread.message.completed", "msg_1", status="completed"), again)
+
+    assert table.reducer.messages["msg_1"].text == "Hello"
+    assert table.context.anomalies == {}
 
 
 def test_details_of_a_patch_are_meant() -> None:

@@ -328,6 +328,40 @@ def test_another_completion_after_the_end() -> None:
     assert dict(proc.anomalies) == {"reopened": 1}
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_a_completion_that_another_stream_told_of(count: int) -> None:
+    """Part of it, or all: it is not appended to that."""
+    whole = [
+        says("Hel"),
+        says("lo"),
+        calling(piece('{"a"', "f", id="call_1")),
+        calling(piece(":1}")),
+        ends("stop"),
+        DONE,
+    ]
+    proc = feed(*whole[:count])
+    other = StreamProcessor("chat", proc.reducer, stream="other")
+    other.feed(stream(*whole))
+    other.close()
+
+    assert message(other)["content"][0]["text"]["value"] == "Hello"
+    assert tools(other) == [("call_1", "f", '{"a":1}')]
+
+
+def test_a_completion_that_is_resumed() -> None:
+    """By a gateway that numbers its events: it is the same turn, and its calls go on."""
+    turns = ChatDialect.turns("run_1")
+    proc = StreamProcessor(turns)
+    proc.feed(stream(says("Hel"), calling(piece('{"a"', "f", id="call_1"))))
+    proc.resume()
+    proc.feed(stream(calling(piece(":1}")), says("lo"), ends("tool_calls"), DONE))
+
+    assert message(proc)["content"][0]["text"]["value"] == "Hello"
+    assert tools(proc) == [("call_1", "f", '{"a":1}')]
+    assert (run(proc)["status"], turns.turn) == ("requires_action", 1)
+    assert not proc.anomalies
+
+
 def test_keep_alives() -> None:
     """Some gateways send them as data."""
     proc = feed({"type": "ping"}, role(), {"type": "keepalive"}, says("a"), ends("stop"), DONE)

@@ -88,6 +88,18 @@ def test_outputs_are_told_of_once() -> None:
     assert not proc.anomalies
 
 
+def test_an_output_is_that_of_a_call_of_its_run() -> None:
+    """Servers that number calls give those of another run the same ids, and that may wait for its own output."""
+    first = feed(*CALL, dialect=ChatDialect.turns("run_1"))
+    turns = ChatDialect.turns("run_2", first_turn=2)
+    turns.answer("call_1", "not for run_1")
+    proc = StreamProcessor(turns, first.reducer, stream="other")
+    proc.feed(stream(*ANSWER))
+
+    assert [step["status"] for step in steps(proc)] == ["in_progress", "completed"]
+    assert dict(proc.anomalies) == {"late_event": 1}
+
+
 def test_calls_without_outputs_require_action_as_well() -> None:
     """Whether or not their step waits, the run goes on only when the caller says so."""
     rules = Rules(tool_outputs="close")
@@ -136,6 +148,23 @@ def test_each_stream_is_a_turn() -> None:
 
     assert turns.turn == 2
     assert made[0] is not made[1]
+
+
+def test_a_run_that_another_process_left() -> None:
+    """Its turns are counted on, so that their steps are new ones; the output completes the step of the old one."""
+    first = feed(*CALL, dialect=ChatDialect.turns("run_1"))
+    turns = ChatDialect.turns("run_1", first_turn=2)
+    turns.answer("call_1", "22")
+    proc = StreamProcessor(turns, first.reducer)
+    proc.feed(stream(*ANSWER))
+    proc.close()
+
+    assert [(step["id"], step["status"]) for step in steps(proc)] == [
+        ("run_1:1:tools:0", "completed"),
+        ("run_1:2:msg:0", "completed"),
+    ]
+    assert (run(proc)["status"], turns.turn) == ("completed", 2)
+    assert not proc.anomalies
 
 
 def test_a_server_whose_completions_have_all_one_id() -> None:
