@@ -9,6 +9,7 @@ from msgspec import UNSET
 from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note, note_anomalies
 from streamproc.core.change import Change
+from streamproc.core.dialect import dialect_names
 
 __all__ = ["Tally"]
 
@@ -48,9 +49,15 @@ class Tally:
                     self.said.append(_said(change.data))
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether there were events, and none of them was one of the dialect's."""
+        return not any(self.ids.values()) and not self.errors and bool(self.anomalies.get("unknown_event"))
+
+    @property
     def code(self) -> Exit:
         bad = (
-            self.failed
+            self.is_foreign
+            or self.failed
             or self.errors
             or self.truncated
             or self.nothing
@@ -72,9 +79,12 @@ class Tally:
             note(f"{self.name}: the server sent an error{error and f': {error}'}")
         if self.errors > _MAX_TOLD:
             note(f"{self.name}: {self.errors - _MAX_TOLD} more errors from the server")
+        if self.is_foreign:
+            known = ", ".join(name for name in dialect_names() if name != "auto")
+            note(f"{self.name}: no event that could be understood; is it another dialect? known are {known}")
         if self.stopped:
             note(f"{self.name}: {self.stopped}; what came before is merged")
-        elif self.truncated:
+        elif self.truncated and not self.is_foreign:
             note(f"{self.name}: truncated: the stream ends before its run does; what came is merged")
         note_anomalies(self.name, self.anomalies)
 

@@ -506,6 +506,17 @@ def test_endless_first_line_is_told(tmp_path: Path, replay: Replay) -> None:
 
 
 @pytest.mark.slow
+def test_stream_of_another_dialect(tmp_path: Path, replay: Replay) -> None:
+    """A result that is empty for that reason is no success, and the way out is named."""
+    path = tmp_path / "other.sse"
+    path.write_bytes(b'event: message_start\ndata: {"type":"message_start"}\n\n' + sse(done()))
+    result = replay(path)
+
+    assert (result.code, result.out) == (1, b"")
+    assert "no event that could be understood; is it another dialect? known are assistants" in result.err
+    assert "truncated" not in result.err
+
+
 def test_lost_blank_lines_cannot_be_repaired_in_a_pipe(tmp_path: Path) -> None:
     """A pipe is read once; the way out is named."""
     result = process("replay", stdin=sse(*STREAM).replace(b"\n\n", b"\n"))
