@@ -239,7 +239,7 @@ class Reducer:
         """
         place = None if context.done else self._place(spot, context)
         size = sum(map(len, texts))
-        if place is None or "" in texts or place.record.size + size > self._max_size:
+        if place is None or not all(texts) or place.record.size + size > self._max_size:
             if len(texts) == 1:
                 out += self.apply(spot.delta(texts[0]), context)
                 return
@@ -249,14 +249,16 @@ class Reducer:
         record, buffer = place.record, place.buffer()
         assert buffer is not None  # of a place that was just looked at
         origin, event, body, around = context.origin, spot.event, record.body, spot.around
-        seq, revision, count = context.seq + 1, record.revision + 1, len(texts)
-        numbered = zip(range(seq, seq + count), range(revision, revision + count), map(encode_text, texts), strict=True)
-        out += [Change(origin, at, event, body, rev, None, text, NO_NOTE, around) for at, rev, text in numbered]
+        first, ahead, count = record.revision + 1, record.revision - context.seq, len(texts)
+        out += [
+            Change(origin, seq, event, body, seq + ahead, None, encode_text(text), NO_NOTE, around)
+            for seq, text in enumerate(texts, context.seq + 1)
+        ]
         buffer.parts += texts
         context.seq += count
         record.revision += count
         record.size += size
-        buffer.grew(revision, record.revision)
+        buffer.grew(first, record.revision)
 
     def _place(self, spot: Spot, context: StreamContext) -> Place | None:
         """Where a spot is in the states, if there is a text that grows."""
