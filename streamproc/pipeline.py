@@ -22,6 +22,7 @@ from typing import Any, Final, Self, TypeAlias
 import structlog
 from anyio import (
     CancelScope,
+    Lock,
     create_memory_object_stream,
     create_task_group,
     current_time,
@@ -43,7 +44,7 @@ from streamproc.delivery.fanout import Fanout
 from streamproc.delivery.journal import Journal
 from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.statistics import SinkStatistics
-from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StreamTruncated
+from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StoreError, StreamTruncated
 from streamproc.hooks import HookDispatch, OnHookError, RunHooks
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -145,6 +146,8 @@ class Pipeline:
         self._was_entered = self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
         self._active: set[str] = set()  # names of the streams that are followed now
+        self._hydrated: dict[str, _Follower] = {}  # of the streams that `hydrate` was called with
+        self._hydrating = Lock()  # until the stream has begun
         self._epoch = 0
         self._second = -1
         self._to_second = self._at = ""
@@ -298,6 +301,35 @@ class Pipeline:
                 await self._room(follower)
         finally:
             self._end(follower)
+
+    async def hydrate(self, objects: Iterable[Run | RunStep | Message], *, stream: str = "hydrated") -> list[Change]:
+        """Take authoritative states from elsewhere, such as an API's answer; each replaces what deltas built up.
+
+        All calls with one name are one stream, which ends with the pipeline. Objects without a status are left out.
+
+        Raises:
+            ConfigError: another stream of that name is being followed.
+            StoreError: the store could not give the stream an epoch.
+        """
+        async with self._hydrating:
+            follower = self._hydrated.get(stream)
+            if follower is None:
+                follower = self._hydrated[stream] = await self._begin(stream, None)
+        proc = follower.proc
+        proc.stamp(self._time())
+        changes = [change for obj in objects if isinstance(obj.status, str) for change in proc.hydrate(obj)]
+        await self._deliver(follower, changes)
+        return changes
+
+    async def can_take(self) -> bool:
+        """Whether a stream could begin now and be read at once: nothing has to wait, and the store can be written."""
+        if not self._is_open or self._is_full:
+            return False
+        try:
+            await self._next_epoch("can_take")
+        except StoreError:
+            return False
+        return True
 
     # -- results ------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from streamproc import __version__
 from streamproc.cli.check import CHECK_EPILOGUE, check
+from streamproc.cli.dialects import DIALECTS_EPILOGUE, dialects
 from streamproc.cli.exits import Exit
 from streamproc.cli.explain import EXPLAIN_EPILOGUE, explain
 from streamproc.cli.init import INIT_EPILOGUE, init
@@ -17,6 +18,7 @@ from streamproc.cli.interrupts import interrupts_held
 from streamproc.cli.notes import note
 from streamproc.cli.output import Output
 from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
+from streamproc.cli.proxy import PROXY_EPILOGUE, proxy
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -256,9 +258,11 @@ def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | No
 app.command(init, usage="Usage: streamproc init [PATH|-] [OPTIONS]", help_epilogue=INIT_EPILOGUE)
 app.command(check, usage="Usage: streamproc check CONFIG [OPTIONS]", help_epilogue=CHECK_EPILOGUE)
 app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXPLAIN_EPILOGUE)
+app.command(dialects, usage="Usage: streamproc dialects [NAME]", help_epilogue=DIALECTS_EPILOGUE)
 app.command(plugins, usage="Usage: streamproc plugins [OPTIONS]", help_epilogue=PLUGINS_EPILOGUE)
 app.command(steps, usage="Usage: streamproc steps DB [OPTIONS]", help_epilogue=STEPS_EPILOGUE)
 app.command(tail, usage="Usage: streamproc tail DB [OPTIONS]", help_epilogue=TAIL_EPILOGUE)
+app.command(proxy, usage="Usage: streamproc proxy --upstream URL [OPTIONS]", help_epilogue=PROXY_EPILOGUE)
 app.command(
     dead_letters,
     name="dead-letters",

@@ -12,6 +12,7 @@ __all__ = ["has_fields", "lost_blank_lines", "restore_blank_lines", "why_no_stre
 
 _FIELD_LINE: Final = re.compile(rb"(?:\A|[\r\n])(?:\xef\xbb\xbf)?(?:data|event):")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a CR at the very end may be half a line end
+_OBJECT: Final = re.compile(rb"data: ?\{.*\}[\r\n]*", re.DOTALL)
 _SIGNATURES: Final = (
     (b"\x1f\x8b", "is compressed with gzip; unpack it first: gunzip"),
     (b"\xff\xfe", "is UTF-16 text, an event stream is UTF-8; convert it: iconv -f UTF-16 -t UTF-8"),
@@ -45,22 +46,33 @@ def has_fields(head: bytes) -> bool:
 def lost_blank_lines(chunks: Iterable[bytes]) -> bool:
     """Whether at least two events follow each other without a blank line, as if all such lines were lost."""
     blocks = 0
-    named = False
+    before = b""
     for line in _lines(chunks):
-        if line.startswith(b"data:") and named:
+        if line.startswith(b"data:") and before.startswith(b"event:"):
             blocks += 1
             if blocks == 2:
                 return True
-        named = line.startswith(b"event:")
+        elif _starts_block(line, before):
+            return True
+        before = line
     return False
 
 
 def restore_blank_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Put a blank line before every `event:` line that follows a `data:` line; the last block stays unfinished."""
-    after_data = False
+    """Put a blank line before every line that starts an event and follows a `data:` line; the last block stays
+    unfinished."""
+    before = b""
     for line in _lines(chunks):
-        yield b"\n" + line if after_data and line.startswith(b"event:") else line
-        after_data = line.startswith(b"data:")
+        starts = before.startswith(b"data:") and (line.startswith(b"event:") or _starts_block(line, before))
+        yield b"\n" + line if starts else line
+        before = line
+
+
+def _starts_block(line: bytes, before: bytes) -> bool:
+    """Whether a `data:` line is no continuation of the one before: each is a JSON object by itself, or the end."""
+    if _OBJECT.fullmatch(before) is None:
+        return False
+    return _OBJECT.fullmatch(line) is not None or line.rstrip() == b"data: [DONE]"
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from streamproc import (
     Change,
     DeliveryPolicy,
+    Event,
     Limits,
     Message,
     Pipeline,
@@ -19,6 +20,7 @@ from streamproc import (
     Run,
     RunHooks,
     RunStep,
+    StreamProcessor,
     StreamResult,
     to_wire,
 )
@@ -29,10 +31,12 @@ from streamproc.errors import (
     LineTooLong,
     SourceError,
     SourceUnavailable,
+    StoreError,
     StreamTruncated,
 )
 from streamproc.protocols import Source
 from streamproc.sinks.memory import MemorySink
+from streamproc.stores.memory import MemoryStore
 from streamproc.testing.memory import HANG, Raise, ScriptedSink, ScriptedSource, Slow, Unavailable
 from tests.streams import arguments, call, done, message, run, sse, step, words
 from tests.unit.delivery.sinks import virtual
@@ -569,6 +573,95 @@ async def test_tee_waits_for_a_sink_that_is_behind() -> None:
         waits = [anyio.current_time() - began_s async for _ in pipeline.tee(given(OPENING, ENDING))]
 
     assert waits == [0.0, 5.0]
+
+
+# --- states from elsewhere --------------------------------------------------------------------------------------------
+
+
+def stated(made: Event) -> Run | RunStep:
+    """The object of an event, as a client has it."""
+    proc = StreamProcessor()
+    proc.feed(sse(made))
+    found: list[Run | RunStep] = [*proc.runs.values(), *proc.steps.values()]
+    return found[0]
+
+
+@virtual
+async def test_hydrating_goes_on_in_one_stream() -> None:
+    """Each call hands on its changes; sequence numbers count through."""
+    sink = MemorySink()
+    async with piped(sink) as pipeline:
+        await pipeline.hydrate([stated(run("in_progress"))])
+        await pipeline.hydrate([stated(step("completed")), stated(run("completed"))])
+
+    assert [(change.stream, change.seq, change.event) for change in sink.changes] == [
+        ("hydrated", 1, "thread.run.in_progress"),
+        ("hydrated", 2, "thread.run.step.completed"),
+        ("hydrated", 3, "thread.run.completed"),
+    ]
+    assert pipeline.runs["run_1"].status == "completed"
+
+
+@virtual
+async def test_hydrating_leaves_the_stream_of_the_run_alone() -> None:
+    """What a client asks for in the middle of a stream does not end or replace that."""
+    sink = MemorySink()
+    async with piped(sink) as pipeline:
+        chunks = pipeline.tee(given(OPENING, ENDING), stream="t")
+        await anext(chunks)
+        await pipeline.hydrate([stated(run("in_progress"))])
+        rest = [chunk async for chunk in chunks]
+
+    assert rest == [ENDING]
+    assert {change.event for change in sink.changes if change.kind == "anomaly"} == set()
+    assert pipeline.runs["run_1"].status == "completed"
+
+
+@virtual
+async def test_hydrating_leaves_out_what_has_no_status() -> None:
+    """Some servers' messages have none."""
+    async with piped(MemorySink()) as pipeline:
+        changes = await pipeline.hydrate([Message(id="msg_1")])
+
+    assert changes == []
+
+
+@virtual
+async def test_pipeline_can_take_a_stream_while_it_is_open() -> None:
+    """Neither before nor after."""
+    pipeline = piped(MemorySink())
+    before = await pipeline.can_take()
+    async with pipeline:
+        within = await pipeline.can_take()
+
+    assert (before, within, await pipeline.can_take()) == (False, True, False)
+
+
+@virtual
+async def test_pipeline_can_take_nothing_while_a_sink_is_behind() -> None:
+    """A stream would have to wait."""
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1)
+    async with piped((ScriptedSink(Slow(5)), policy)) as pipeline:
+        chunks = pipeline.tee(given(OPENING, ENDING))
+        await anext(chunks)
+        takes = await pipeline.can_take()
+        await chunks.aclose()
+
+    assert takes is False
+
+
+@virtual
+async def test_pipeline_can_take_nothing_while_its_store_fails() -> None:
+    """Whether it does is found out by writing."""
+
+    class Failing(MemoryStore):
+        async def next_epoch(self, stream: str) -> int:
+            raise StoreError("the disk is full")
+
+    async with Pipeline(store=Failing()) as pipeline:
+        takes = await pipeline.can_take()
+
+    assert takes is False
 
 
 # --- sinks and hooks that fail ----------------------------------------------------------------------------------------

@@ -116,9 +116,9 @@ def text_path(kind: str) -> TextPath | None:
 
 
 def argument_text(item: Item) -> str:
-    """What the model said of how to call: text as it is, data as compact JSON; nothing while that is empty."""
+    """What the model said of how to call: text as it is, data as compact JSON."""
     found = item.get(_argument_name(item), "")
-    return found if isinstance(found, str) else _json(found) if found or item.get("status") == "completed" else ""
+    return found if isinstance(found, str) else _json(found)
 
 
 def output_text(item: Item) -> str:

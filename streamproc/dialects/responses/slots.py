@@ -100,17 +100,17 @@ class Slots:
         return self._by_kind.get(kind)
 
     def match(self, items: Sequence[Any]) -> list[tuple[Item, Slot | None]]:
-        """Pair the items of a complete output with the slots; None for an item that was not seen.
+        """Pair the items of a complete output with the slots of their type; None for an item that was not seen.
 
         The output may be longer than what was seen, in another order, and have other ids.
         """
         given = [item for item in items if isinstance(item, dict)]
         found: dict[int, Slot] = {}
         taken: set[Slot] = set()
-        for candidate in (self._at_its_place, self._by_its_ids, self._of_its_kind):
+        for candidate in (self._at_its_place, self._by_its_ids, self._at_its_index):
             for number, item in enumerate(given):
                 slot = None if number in found else candidate(number, item)
-                if slot is not None and slot not in taken:
+                if slot is not None and slot not in taken and slot.kind == item.get("type"):
                     found[number] = slot
                     taken.add(slot)
         return [(item, found.get(number)) for number, item in enumerate(given)]
@@ -123,9 +123,8 @@ class Slots:
         id = item.get("id")
         return (self._by_id.get(id) if isinstance(id, str) else None) or self._by_call.get(call_id(item) or "")
 
-    def _of_its_kind(self, number: int, item: Item) -> Slot | None:
-        slot = self._by_index.get(number)
-        return slot if slot is not None and slot.kind == item.get("type") else None
+    def _at_its_index(self, number: int, _: Item) -> Slot | None:
+        return self._by_index.get(number)
 
 
 def is_index(value: object) -> TypeGuard[int]:

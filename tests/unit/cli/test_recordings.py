@@ -53,6 +53,11 @@ def test_line_end_may_be_cut_in_two() -> None:
         (b"event: a\ndata: 1\n", False),
         (b"event: a\ndata: 1\nevent: b\n", False),
         (b"data: 1\ndata: 2\ndata: 3\n", False),
+        (b'data: {"a":1}\ndata: {"b":2}\n', True),
+        (b'data: {"a":1}\r\ndata:{"b":2}', True),
+        (b'data: {"a":1}\ndata: [DONE]\n', True),
+        (b'data: {"a":\ndata: 1}\n', False),
+        (b'data: {"a":1}\nid: 7\n', False),
         (b"event: a\n: comment\ndata: 1\nevent: b\ndata: 2\n", False),
         (b"", False),
     ],
@@ -60,6 +65,13 @@ def test_line_end_may_be_cut_in_two() -> None:
 def test_damage_is_two_events_in_a_row(data: bytes, is_damaged: bool) -> None:
     """A name and its data, twice; a single event, or data alone, may be a stream that was cut."""
     assert lost_blank_lines([data]) == is_damaged
+
+
+def test_objects_without_names_are_events_of_their_own() -> None:
+    """Chunks of a chat have no `event:` line between them."""
+    lines = b'data: {"a":1}\ndata: {"b":2}\ndata: [DONE]\n'
+
+    assert b"".join(restore_blank_lines([lines])) == b'data: {"a":1}\n\ndata: {"b":2}\n\ndata: [DONE]\n'
 
 
 def test_event_of_several_data_lines_stays_one() -> None:

@@ -154,6 +154,7 @@ def test_tool_call(item: dict[str, Any], expected: dict[str, Any]) -> None:
         ({"arguments": "{}", "action": {}}, "{}"),
         ({"arguments": {"a": 1}}, '{"a":1}'),
         ({"arguments": []}, "[]"),
+        ({"arguments": {}, "status": "in_progress"}, "{}"),
         ({"code": "1", "input": None}, "1"),
         ({"actions": [{"type": "wait"}], "action": None}, '[{"type":"wait"}]'),
         ({"operation": {"type": "delete_file"}}, '{"type":"delete_file"}'),

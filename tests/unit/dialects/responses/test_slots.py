@@ -20,6 +20,7 @@ from tests.response_streams import (
     text,
     texts_of,
 )
+from tests.streams import wire
 
 # --- the complete output ----------------------------------------------------------------------------------------------
 
@@ -65,6 +66,15 @@ def test_an_output_that_is_none(items: Any) -> None:
     proc = fed(response(), added(OPEN), {"type": "response.completed", "response": {"output": items}})
 
     assert only_step(proc)["status"] == "in_progress"
+
+
+@pytest.mark.parametrize("kind", [None, [], "function_call"])
+def test_an_output_of_another_type(kind: Any) -> None:
+    """An item that has the id of one of another type is not that one."""
+    proc = fed(response(), added(OPEN), response("completed", {"id": MESSAGE, "type": kind, "arguments": "{}"}))
+
+    assert wire(proc.steps[MESSAGE])["type"] == "message_creation"
+    assert proc.steps[MESSAGE].status == "in_progress"
 
 
 def test_an_output_that_is_in_the_way() -> None:
