@@ -53,6 +53,7 @@ _decode_one: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in _D
 _ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _Spots: TypeAlias = dict[tuple[int, int], Spot]  # by output index and content index
+_First: TypeAlias = tuple[Spot, dict[int, Spot]]  # of a text of which nothing came, and where to note once it did
 
 
 class Texts:
@@ -61,6 +62,7 @@ class Texts:
     def __init__(self, numbers: SequenceNumbers) -> None:
         self._numbers = numbers
         self._spots: dict[type[_Delta], _Spots] = {cls: {} for cls in _DELTAS.values()}
+        self._first: dict[tuple[type[_Delta], int, int], _First] = {}
 
     def note(self, name: str, index: int, place: int, spot: Spot) -> None:
         """Fragments that come as events of that name, for that output and content index, belong to a spot."""
@@ -71,14 +73,23 @@ class Texts:
                 spots.clear()
             spots[index, place] = spot
 
+    def note_first(self, name: str, index: int, spot: Spot, seen: dict[int, Spot]) -> None:
+        """As `note`, of a text of which nothing has come; when something does, the spot is put into `seen` as well."""
+        if len(self._first) >= _MAX_TEXTS:
+            self._first.clear()
+        self._first[_DELTAS[name], index, 0] = spot, seen
+
     def forget(self, index: int) -> None:
         """No text of an item grows any more in a way that can be read fast."""
+        for first in [first for first in self._first if first[1] == index]:
+            del self._first[first]
         for spots in self._spots.values():
             for key in [key for key in spots if key[0] == index]:
                 del spots[key]
 
     def clear(self) -> None:
         """The same for all items."""
+        self._first.clear()
         for spots in self._spots.values():
             spots.clear()
 
@@ -90,12 +101,13 @@ class Texts:
         return {None: self._reader(_decode_any), **{name: self._reader(one) for name, one in _decode_one.items()}}
 
     def _reader(self, decode: Callable[[bytes], _Delta]) -> TextReader:
-        numbers, all_spots, errors = self._numbers, self._spots, _ERRORS
+        numbers, all_spots, all_first, errors = self._numbers, self._spots, self._first, _ERRORS
 
         def read(payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
             texts: list[str] = []
             last = numbers.last
             spot: Spot | None = None
+            first: _First | None = None
             kind, index, place = _Delta, 0, 0
             try:
                 for payload in payloads[at:] if at else payloads:
@@ -104,7 +116,10 @@ class Texts:
                         kind, index, place = type(delta), delta.output_index, delta.content_index
                         spot = all_spots[kind].get((index, place))
                         if spot is None:
-                            return None
+                            first = all_first.get((kind, index, place))
+                            if first is None or not delta.delta:
+                                return None
+                            spot = first[0]
                     elif delta.output_index != index or delta.content_index != place or type(delta) is not kind:
                         break
                     number = delta.sequence_number
@@ -116,6 +131,11 @@ class Texts:
             except errors:
                 pass  # the next one is something else
             numbers.last = last
-            return None if spot is None or not texts else (spot, texts)
+            if spot is None or not texts:
+                return None
+            if first is not None:
+                all_spots[kind][index, place] = first[1][place] = spot
+                del all_first[kind, index, place]
+            return spot, texts
 
         return read
