@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from streamproc.core.events import Event
-from streamproc.core.spot import Spot
+from streamproc.core.spot import Spot, TextReader
 from streamproc.dialects.chat_choice import Choice
+from streamproc.dialects.chat_slots import Slot
 
 __all__ = ["Reader"]
 
@@ -40,12 +41,20 @@ class _PlainDelta(Struct, frozen=True, gc=False):
     executed_tools: None = None
 
 
-class _TextDelta(_PlainDelta, frozen=True, gc=False):
-    content: str | None = None
-    tool_calls: tuple[_CallPiece] | None = None
+class _SpokenDelta(_PlainDelta, frozen=True, gc=False):
     reasoning_content: _Nothing = None
     reasoning: _Nothing = None
     reasoning_details: tuple[()] | None = None
+
+
+class _TextDelta(_SpokenDelta, frozen=True, gc=False, kw_only=True):
+    content: str
+    tool_calls: tuple[()] | None = None
+
+
+class _CallDelta(_SpokenDelta, frozen=True, gc=False, kw_only=True):
+    tool_calls: tuple[_CallPiece]
+    content: _Nothing = None
 
 
 class _ThoughtDelta(_PlainDelta, frozen=True, gc=False):
@@ -67,6 +76,10 @@ class _TextChoice(_PlainChoice, frozen=True, gc=False, kw_only=True):
     delta: _TextDelta
 
 
+class _CallChoice(_PlainChoice, frozen=True, gc=False, kw_only=True):
+    delta: _CallDelta
+
+
 class _ThoughtChoice(_PlainChoice, frozen=True, gc=False, kw_only=True):
     delta: _ThoughtDelta
 
@@ -81,11 +94,16 @@ class _TextChunk(_PlainChunk, frozen=True, gc=False, kw_only=True):
     choices: tuple[_TextChoice]
 
 
+class _CallChunk(_PlainChunk, frozen=True, gc=False, kw_only=True):
+    choices: tuple[_CallChoice]
+
+
 class _ThoughtChunk(_PlainChunk, frozen=True, gc=False, kw_only=True):
     choices: tuple[_ThoughtChoice]
 
 
 _read_text: Final = msgspec.json.Decoder(_TextChunk).decode
+_read_call: Final = msgspec.json.Decoder(_CallChunk).decode
 _read_thought: Final = msgspec.json.Decoder(_ThoughtChunk).decode
 
 
@@ -103,42 +121,73 @@ class Reader:
         """
         self.choices: dict[int, Choice] = {}
         self._keeps = keeps
+        self._read: TextReader = self._words  # what was read last
         self._left: bytes | None = None  # the last payload that is no text
 
     def text(self, payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
         """The `TextReader` of the dialect."""
-        spot: Spot | None = None
-        texts: list[str] = []
-        choices, left = self.choices, self._left
-        for position in range(at, len(payloads)):
-            payload = payloads[position]
-            if payload is left:
-                break
-            try:
-                choice = _read_text(payload).choices[0]
-            except _ERRORS:
-                self._left = payload
-                break
-            known = choices.get(choice.index)
-            if known is None:
-                break
-            delta = choice.delta
-            text, pieces = delta.content, delta.tool_calls
-            if pieces is None:
-                place, slot = known.text, None
+        if payloads[at] is self._left:
+            return None
+        found = self._read(payloads, at)
+        if found is None:
+            other = self._words if self._read == self._arguments else self._arguments
+            found = other(payloads, at)
+            if found is None:
+                self._left = payloads[at]
             else:
-                piece = pieces[0]
-                slot = known.by_index.get(piece.index)
-                if text or slot is None:
+                self._read = other
+        return found
+
+    def _words(self, payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
+        """Pieces of the text of one choice."""
+        texts: list[str] = []
+        index: int | None = None
+        spot: Spot | None = None
+        try:
+            for payload in payloads[at:] if at else payloads:
+                choice = _read_text(payload).choices[0]
+                if choice.index != index:
+                    known = None if texts else self.choices.get(choice.index)
+                    if known is None:
+                        break
+                    index, spot = choice.index, known.text
+                text = choice.delta.content
+                if not text or spot is None:
                     break
-                place, text = slot.spot, piece.function.arguments
-            if not text or place is None or (place is not spot and spot is not None):
-                break
-            if slot is not None and self._keeps:
+                texts.append(text)
+        except _ERRORS:
+            pass  # the next one is something else
+        return (spot, texts) if spot is not None and texts else None
+
+    def _arguments(self, payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
+        """Pieces of the arguments of one call."""
+        texts: list[str] = []
+        index: int | None = None
+        place: int | None = None
+        known: Choice | None = None
+        slot: Slot | None = None
+        try:
+            for payload in payloads[at:] if at else payloads:
+                choice = _read_call(payload).choices[0]
+                piece = choice.delta.tool_calls[0]
+                if piece.index != place or choice.index != index:
+                    if texts:
+                        break
+                    index, place = choice.index, piece.index
+                    known = self.choices.get(index)
+                    slot = None if known is None else known.by_index.get(place)
+                text = piece.function.arguments
+                if not text or slot is None:
+                    break
+                texts.append(text)
+        except _ERRORS:
+            pass
+        if known is None or slot is None or not texts:
+            return None
+        if self._keeps:
+            for text in texts:
                 known.slots.keep(slot, text)
-            spot = place
-            texts.append(text)
-        return None if spot is None else (spot, texts)
+        return slot.spot, texts
 
     def thought(self, payload: bytes) -> list[Event] | None:
         """The events of a piece of reasoning; None when the payload is anything else."""
