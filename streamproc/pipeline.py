@@ -10,7 +10,8 @@ run may go on in another stream.
 
 import time
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from inspect import isawaitable
@@ -54,13 +55,15 @@ from streamproc.recovery import Attempt, Recovery
 from streamproc.sources.iterable import IterableSource
 from streamproc.wording import came
 
-__all__ = ["Pipeline", "StreamResult"]
+__all__ = ["Pipeline", "PushedStream", "StreamResult"]
 
 log = structlog.get_logger("streamproc")
 
 DialectLike: TypeAlias = str | Dialect | DialectFactory
 SourceLike: TypeAlias = Source | Iterable[Any] | AsyncIterable[Any]
 
+_SILENT: Final = "streamproc.idle"
+"""The stream of what is only inferred, since no stream brought it."""
 _SOURCE_RETRY: Final = Retry(max_attempts=10, max_elapsed_s=300.0)
 
 
@@ -100,6 +103,7 @@ class Pipeline:
         retry: of lost connections; `base_s` also counts after a stream that asked for no reconnection time.
         on_hook_error: what becomes of a hook that raises.
         on_dead_letter: called with each change that a sink will never take.
+        on_changes: called with each batch as it is handed on; must be quick, and not raise.
         drain_s: how long leaving may wait.
         random, now: for tests; jitter and the wall clock.
     """
@@ -115,6 +119,7 @@ class Pipeline:
         retry: Retry = _SOURCE_RETRY,
         on_hook_error: OnHookError = "log",
         on_dead_letter: Callable[[DeadLetter], object] | None = None,
+        on_changes: Callable[[Sequence[Change]], object] | None = None,
         drain_s: float = 10.0,
         random: Random | None = None,
         now: Callable[[], float] = time.time,
@@ -127,6 +132,7 @@ class Pipeline:
         self._dialect = dialect
         self._retry = retry
         self._drain_s = drain_s
+        self._on_changes = on_changes
         self._random = random or Random()
         self._now = now
         self._fanout = Fanout(
@@ -140,12 +146,16 @@ class Pipeline:
         ]
         self._store = store
         self._journal = None if store is None else Journal(store, self._fanout, self._random)
+        self._offer: Callable[[list[Change]], bool]
         self._offer = self._fanout.offer if self._journal is None else self._journal.offer
+        if on_changes is not None:
+            self._offer = self._offer_and_show
         self._group: TaskGroup  # while it is open
         self._stack = AsyncExitStack()  # holds the store
         self._was_entered = self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
-        self._active: set[str] = set()  # names of the streams that are followed now
+        self._active: dict[str, _Follower | None] = {}  # the streams that are followed now; None while one begins
+        self._anomalies: Counter[str] = Counter()  # of streams that ended
         self._hydrated: dict[str, _Follower] = {}  # of the streams that `hydrate` was called with
         self._hydrating = Lock()  # until the stream has begun
         self._epoch = 0
@@ -302,6 +312,42 @@ class Pipeline:
         finally:
             self._end(follower)
 
+    async def push(self, stream: str, *, dialect: DialectLike | None = None) -> "PushedStream":
+        """Begin a stream whose bytes are brought here; whoever begins it ends it, before the pipeline is left.
+
+        Raises:
+            ConfigError: another stream of that name is being followed, or there is no such dialect.
+            StoreError: the store could not give the stream an epoch.
+        """
+        return PushedStream(await self._begin(stream, dialect), self._take, self._room, self._end)
+
+    async def infer(self, run_id: str, status: str) -> list[Change]:
+        """Note how a run must have ended of which nothing is heard any more, see `Reducer.infer`; returns the changes.
+
+        They are of a stream of their own, which hooks see end after each run.
+
+        Raises:
+            StoreError: as `push`, the first time; nothing was noted.
+        """
+        if _SILENT not in self._active:
+            await self._begin(_SILENT, None)
+        follower = self._active[_SILENT]
+        if follower is None:  # another call is about to begin it
+            return []
+        follower.proc.stamp(self._time())
+        changes = follower.proc.infer(run_id, status)
+        if changes:
+            self._hand_on(changes)
+            for hooks in self._hooks:
+                hooks.dispatch_end(_SILENT)
+            await self._settle(follower, changes)
+        return changes
+
+    async def flush(self) -> None:
+        """Return once all changes so far are durable; without a store at once, and without end while it fails."""
+        if self._journal is not None:
+            await self._journal.flush()
+
     async def hydrate(self, objects: Iterable[Run | RunStep | Message], *, stream: str = "hydrated") -> list[Change]:
         """Take authoritative states from elsewhere, such as an API's answer; each replaces what deltas built up.
 
@@ -349,6 +395,30 @@ class Pipeline:
         return self._reducer.messages
 
     @property
+    def reducer(self) -> Reducer:
+        """The states themselves, to look at."""
+        return self._reducer
+
+    @property
+    def unstored(self) -> int:
+        """With a store: changes that are not in it yet, or after leaving, for good."""
+        return 0 if self._journal is None else self._journal.pending
+
+    @property
+    def is_store_failing(self) -> bool:
+        """Whether changes wait for a store that did not take them."""
+        return self._journal is not None and self._journal.is_failing
+
+    @property
+    def anomalies(self) -> Mapping[str, int]:
+        """Kind of anomaly -> how often it was met, over all streams so far."""
+        found = self._anomalies.copy()
+        for follower in self._active.values():
+            if follower is not None:
+                found.update(follower.proc.anomalies)
+        return found
+
+    @property
     def dead_letters(self) -> Sequence[DeadLetter]:
         """The changes that sinks rejected, as many of the newest as are kept."""
         return tuple(self._fanout.dead_letters)
@@ -377,12 +447,14 @@ class Pipeline:
         try:
             while True:
                 follower.error = await self._follow(follower, source)
-                action = self._required(follower) if submit is not None and follower.error is None else None
-                if submit is None or action is None:
+                if submit is None or follower.error is not None:
+                    break
+                await self._deliver(follower, self._close(follower))  # which may be what says that action is required
+                action = self._required(follower)
+                if action is None:
                     break
                 answer = submit(action)
                 source = _as_source(await answer if isawaitable(answer) else answer)
-                await self._deliver(follower, follower.proc.close())
                 follower.proc.open()
         finally:
             closing = self._end(follower)
@@ -467,6 +539,17 @@ class Pipeline:
 
     # -- handing on ---------------------------------------------------------------------------------------------------
 
+    def _take(self, follower: "_Follower", chunk: bytes) -> list[Change]:
+        """Process some bytes of a stream that is pushed."""
+        follower.proc.stamp(self._time())
+        try:
+            changes = follower.proc.feed(chunk)
+        except LimitExceeded as limit:
+            follower.error = limit
+            raise
+        self._hand_on(changes)
+        return changes
+
     async def _deliver(self, follower: "_Follower", changes: list[Change]) -> None:
         """Hand changes on, and wait until there is room for the next ones."""
         if changes:
@@ -488,6 +571,12 @@ class Pipeline:
                 hooks.dispatch(changes)
             return self._is_full
         return may_be_full
+
+    def _offer_and_show(self, changes: Sequence[Change]) -> bool:
+        """In place of `_offer` where somebody wants to see each batch."""
+        if self._on_changes is not None and changes:
+            self._on_changes(changes)
+        return self._fanout.offer(changes) if self._journal is None else self._journal.offer(changes)
 
     @property
     def _is_full(self) -> bool:
@@ -515,33 +604,40 @@ class Pipeline:
         self._check_open()
         if name in self._active:
             raise ConfigError(f"a stream named {name!r} is being followed already; give this one another name")
-        self._active.add(name)
+        self._active[name] = None
         try:
             epoch = await self._next_epoch(name)
+            proc = StreamProcessor(dialect or self._dialect, self._reducer, stream=name, epoch=epoch)
         except BaseException:
-            self._active.discard(name)
+            del self._active[name]
             raise
-        return _Follower(StreamProcessor(dialect or self._dialect, self._reducer, stream=name, epoch=epoch))
+        follower = self._active[name] = _Follower(proc)
+        return follower
 
     def _end(self, follower: "_Follower") -> list[Change]:
         """Mark what a stream left open, and say that it ended; returns the changes of that."""
         proc = follower.proc
-        self._active.discard(proc.stream)
+        self._active.pop(proc.stream, None)
         try:
-            proc.stamp(self._time())
-            try:
-                changes = proc.close()
-            except LimitExceeded as limit:  # the last chunk had changes before it broke the limit
-                follower.error = limit
-                changes = proc.close()
+            changes = self._close(follower)
             if proc.truncated:
                 cause = "cancelled or abandoned" if follower.error is None else str(follower.error)
                 log.warning("stream.truncated", **follower.names(), cause=cause)
             self._hand_on(changes)
         finally:
+            self._anomalies.update(proc.anomalies)
             for hooks in self._hooks:
                 hooks.dispatch_end(proc.stream)
         return changes
+
+    def _close(self, follower: "_Follower") -> list[Change]:
+        proc = follower.proc
+        proc.stamp(self._time())
+        try:
+            return proc.close()
+        except LimitExceeded as limit:  # the last chunk had changes before it broke the limit
+            follower.error = limit
+            return proc.close()
 
     async def _next_epoch(self, stream: str) -> int:
         """Higher than any before, also over restarts of the program: the store knows, else milliseconds since 1970."""
@@ -562,6 +658,75 @@ class Pipeline:
                 self._to_second = datetime.fromtimestamp(second, UTC).isoformat()[:19]
             self._at = f"{self._to_second}.{rest:03d}Z"
         return self._at
+
+
+class PushedStream:
+    """A stream whose bytes are brought to a pipeline, from `Pipeline.push`; not to be fed concurrently.
+
+        stream = await pipeline.push("name")
+        changes = await stream.feed(chunk)
+        result = stream.end()
+
+    Attributes:
+        received: bytes that were fed and processed.
+    """
+
+    def __init__(
+        self,
+        follower: "_Follower",
+        take: Callable[["_Follower", bytes], list[Change]],
+        room: Callable[["_Follower"], Awaitable[None]],
+        end: Callable[["_Follower"], object],
+    ) -> None:
+        self.received = 0
+        self._follower = follower
+        self._take, self._room, self._end = take, room, end
+
+    async def feed(self, chunk: bytes) -> list[Change]:
+        """Process some bytes, cut anywhere, and wait until there is room for more.
+
+        When it is cancelled, they have been processed nevertheless.
+
+        Raises:
+            LimitExceeded: the stream broke a limit; nothing more of it can be processed.
+            HookError: as `Pipeline.run`.
+        """
+        changes = self.take(chunk)
+        await self.room()
+        return changes
+
+    def take(self, chunk: bytes) -> list[Change]:
+        """Process some bytes as `feed` does, without the wait; `room` must follow.
+
+        Raises:
+            LimitExceeded, HookError: as `feed`.
+        """
+        changes = self._take(self._follower, chunk)
+        self.received += len(chunk)
+        return changes
+
+    async def room(self) -> None:
+        """Return once there is room for more."""
+        await self._room(self._follower)
+
+    def end(self) -> StreamResult:
+        """End the stream, at any point: what it left open is marked as truncated. Once."""
+        self._end(self._follower)
+        return self._follower.result()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream said that nothing follows."""
+        return self._follower.proc.is_done
+
+    @property
+    def epoch(self) -> int:
+        return self._follower.proc.epoch
+
+    @property
+    def anomalies(self) -> Mapping[str, int]:
+        """Kind of anomaly -> how often it was met on this stream."""
+        return self._follower.proc.anomalies
 
 
 class _Follower:

@@ -5,10 +5,10 @@ the variables of each frame, structlog's own among them, and those of ours hold 
 under the same key, `exception`.
 """
 
-from traceback import format_exception
+from traceback import format_exception, format_tb
 from typing import Final
 
-__all__ = ["came", "traceback_text"]
+__all__ = ["came", "traceback_text", "where_text"]
 
 _MAX: Final = 16_384  # characters; what an exception says may be as long as the content that it is about
 
@@ -28,3 +28,8 @@ def traceback_text(error: BaseException) -> str:
         return text
     half = _MAX // 2
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
+
+
+def where_text(error: BaseException) -> str:
+    """Return the places an exception came through and its type, without what it says: that may be content."""
+    return "".join([*format_tb(error.__traceback__), type(error).__name__])

@@ -19,6 +19,8 @@ from streamproc.cli.notes import note
 from streamproc.cli.output import Output
 from streamproc.cli.plugins import PLUGINS_EPILOGUE, plugins
 from streamproc.cli.proxy import PROXY_EPILOGUE, proxy
+from streamproc.cli.run import RUN_EPILOGUE
+from streamproc.cli.run import run as run_worker
 from streamproc.cli.store_commands import (
     DEAD_LETTERS_EPILOGUE,
     STEPS_EPILOGUE,
@@ -50,6 +52,7 @@ Examples:
   streamproc replay run.sse --store runs.db
                                     and kept; then: streamproc steps runs.db
   streamproc init streamproc.toml   a config for a worker; then: streamproc check
+  streamproc run streamproc.toml    the worker
 
 Exit codes:
   0    ok
@@ -230,10 +233,11 @@ def convert(
     if (store is None) != (run is None) or (store is not None and files):
         raise ConfigError("name files, or --store and --run")
     if store is not None and run is not None:
-        return convert_stored(store, run, stdout())
+        return convert_stored(store, run, stdout(), escape=is_terminal(sys.stdout))
     dialect_factory(dialect.replace(_DASH, "-"))
     sources = expand(_input_names(files))
-    return convert(sources, dialect, stdout(), ProgressBar(None, enabled=not is_terminal(sys.stdout)))
+    people = is_terminal(sys.stdout)
+    return convert(sources, dialect, stdout(), ProgressBar(None, enabled=not people), escape=people)
 
 
 def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | None":
@@ -256,6 +260,7 @@ def _prices(output: Output, cost: bool, price_as: Sequence[str]) -> "Prices | No
 
 
 app.command(init, usage="Usage: streamproc init [PATH|-] [OPTIONS]", help_epilogue=INIT_EPILOGUE)
+app.command(run_worker, name="run", usage="Usage: streamproc run CONFIG", help_epilogue=RUN_EPILOGUE)
 app.command(check, usage="Usage: streamproc check CONFIG [OPTIONS]", help_epilogue=CHECK_EPILOGUE)
 app.command(explain, usage="Usage: streamproc explain CONFIG", help_epilogue=EXPLAIN_EPILOGUE)
 app.command(dialects, usage="Usage: streamproc dialects [NAME]", help_epilogue=DIALECTS_EPILOGUE)

@@ -21,6 +21,7 @@ from streamproc.core.body import Kind
 from streamproc.core.change import Change
 from streamproc.core.emit import Emitter, emit_states
 from streamproc.core.events import Event, encode_sse
+from streamproc.display.terminal import escape_json
 from streamproc.stores.queries import find
 
 __all__ = ["Protocol", "convert", "convert_stored"]
@@ -35,8 +36,9 @@ class _Writer:
 
     needs_states = False
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, *, escape: bool) -> None:
         self._out = out
+        self._escape = escape
         self._emitter = Emitter()
 
     def changes(self, changes: Iterable[Change]) -> None:
@@ -53,26 +55,37 @@ class _Writer:
 
     def _write(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._out.write(encode_sse(event))
+            self._out.write(_block(event, escape=self._escape))
         self._out.flush()
 
 
-def convert(sources: list[Source], dialect: str, out: BinaryIO, progress: ProgressBar) -> Exit:
+def _block(event: Event, *, escape: bool) -> bytes:
+    block = encode_sse(event)
+    return escape_json(block) if escape else block
+
+
+def convert(sources: list[Source], dialect: str, out: BinaryIO, progress: ProgressBar, *, escape: bool) -> Exit:
     """Convert streams, one after the other, into one.
+
+    Args:
+        escape: whether `out` is a terminal.
 
     Raises:
         ConfigError: there is no such dialect.
         BrokenPipeError: nobody reads `out` any more.
     """
-    writer = _Writer(out)
+    writer = _Writer(out, escape=escape)
     with interrupts_held() as waiting:  # no event is cut in the middle
         code = replay(sources, dialect, writer, progress, waiting=waiting)
         writer.end()
         return code
 
 
-def convert_stored(path: str, run_id: str, out: BinaryIO) -> Exit:
+def convert_stored(path: str, run_id: str, out: BinaryIO, *, escape: bool) -> Exit:
     """Write one run of a store as a stream.
+
+    Args:
+        escape: whether `out` is a terminal.
 
     Raises:
         ConfigError: there is no such store, or no such run in it.
@@ -83,7 +96,7 @@ def convert_stored(path: str, run_id: str, out: BinaryIO) -> Exit:
         rows = sorted(_rows(store, run_id), key=lambda row: row[0])
     ended = False
     for event in emit_states((kind, wire) for _, kind, wire in rows):
-        out.write(encode_sse(event))
+        out.write(_block(event, escape=escape))
         ended = event.name == "done"
     out.flush()
     if not ended:

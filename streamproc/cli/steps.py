@@ -12,7 +12,7 @@ from rich.text import Text
 
 from streamproc.cli.exits import Exit
 from streamproc.cli.notes import note
-from streamproc.cli.stored import check_run, reading, state_line
+from streamproc.cli.stored import check_run, reading
 from streamproc.core.change import Note
 from streamproc.display.tables import run_caption, steps_table
 from streamproc.display.terminal import escape_json
@@ -20,7 +20,7 @@ from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import MessageCreation, MessageCreationDetails, RunStep
 from streamproc.model.wire import from_wire
-from streamproc.stores.queries import Row, find
+from streamproc.stores.queries import Row, find, state_line
 
 __all__ = ["Filter", "print_steps"]
 

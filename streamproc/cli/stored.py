@@ -1,5 +1,6 @@
-"""What the commands about a store share: opening it to look into it, a state as a line of JSON, and times as people
-write them. A store is only read here, and a worker may write it meanwhile.
+"""What the commands about a store share: opening it to look into it, and times as people write them.
+
+A store is only read here, and a worker may write it meanwhile.
 """
 
 import re
@@ -8,20 +9,15 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
-
-import msgspec
-from msgspec import Raw
+from typing import Final
 
 from streamproc.errors import ConfigError, StoreError
-from streamproc.stores.queries import Row, find, open_store
+from streamproc.stores.queries import find, open_store
 
-__all__ = ["check_run", "reading", "state_line", "unix_time"]
+__all__ = ["check_run", "reading", "unix_time"]
 
 _AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 @contextmanager
@@ -55,18 +51,6 @@ def check_run(store: sqlite3.Connection, run: str, path: str) -> None:
     """
     if not any(any(find(store, kind, run=run, limit=1)) for kind in ("run", "step", "message")):
         raise ConfigError(f"{path}: no run {run!r}")
-
-
-def state_line(row: Row) -> bytes:
-    """The complete JSON of an object on one line, and what stands beside it after its own members."""
-    beside: dict[str, Any] = {"stream": row["stream"], "epoch": row["epoch"], "revision": row["revision"]}
-    if row["inferred_status"] is not None:
-        beside["inferred_status"] = row["inferred_status"]
-    if row["truncated"]:
-        beside["truncated"] = True
-    line = msgspec.json.encode({**_members(row["state"].encode()), **beside})
-    # A payload may span several lines, and this changes no value.
-    return msgspec.json.format(line, indent=-1) if b"\n" in line else line
 
 
 def unix_time(option: str, text: str, now: Callable[[], float] = time.time) -> float:

@@ -34,7 +34,7 @@ class Origin(Struct, frozen=True, gc=False):
 class Note(Struct, frozen=True, gc=False):
     """What is known about an object beside what the server said of it; never part of its state."""
 
-    inferred_status: str | None = None  # the run ended while the object was open
+    inferred_status: str | None = None  # the run ended, or fell silent, while the object was open
     truncated: bool = False  # the stream broke off while the object was open
     ended: bool = False  # the object has a terminal status
 

@@ -6,6 +6,7 @@ Beside the members of `Dialect` a dialect may have some that make it fast or tha
     texts       event name (None: events without one) -> a `TextReader`, if they have to be translated
     resume      called when the same stream goes on over another connection; without it a resumed stream is a new one
     chosen      the dialect that this one found to be the right one; from then on that one decodes
+    is_complete whether the stream may end here, where nothing has to say so; `finish` then tells how
 
 What `fragments` or `texts` bring about is exactly what `decode` would.
 """

@@ -187,6 +187,10 @@ class StreamProcessor:
         """
         return self.reducer.hydrate(obj, self._context)
 
+    def infer(self, run_id: str, status: str) -> list[Change]:
+        """Note how a run must have ended of which nothing is heard any more, see `Reducer.infer`."""
+        return self.reducer.infer(run_id, status, self._context)
+
     def evict(self, run_id: str) -> None:
         """Forget a run with its steps and messages. Changes already handed out keep their views."""
         self.reducer.evict(run_id)
@@ -238,8 +242,8 @@ class StreamProcessor:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the stream may end here: it is done, or saw an error or a run status that ends it."""
-        return self._context.done or self._context.ended
+        """Whether the stream may end here: it is done, saw an error or a run status that ends it, or needs neither."""
+        return self._context.done or self._context.ended or bool(getattr(self._dialect, "is_complete", False))
 
     @property
     def cursor(self) -> str | None:

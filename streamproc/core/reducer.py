@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from streamproc.core.body import Kind
-from streamproc.core.change import NO_NOTE, Change, Note
+from streamproc.core.change import ENDED, NO_NOTE, Change, Note
 from streamproc.core.context import StreamContext
 from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import ENTRIES, FragmentDecoder, FragmentError
@@ -23,7 +23,7 @@ from streamproc.core.place import Place, Places, decode_text, growing_text, lear
 from streamproc.core.spot import Spot
 from streamproc.core.stored import StoredObject
 from streamproc.core.table import States, Table
-from streamproc.core.turn import TRUNCATED, Turn
+from streamproc.core.turn import INFERRED, TRUNCATED, Turn
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
@@ -72,6 +72,52 @@ class Reducer:
     def truncate(self, context: StreamContext | None = None) -> list[Change]:
         """Note that a stream broke off: its run's open steps and messages are marked, and stay open."""
         return Turn(self._table, self.limits, context or self._default, Event(TRUNCATED)).truncate()
+
+    def infer(self, run_id: str, status: str, context: StreamContext | None = None) -> list[Change]:
+        """Note how a run must have ended of which nothing is heard any more; nothing if it has ended, or is unknown.
+
+        The run and what is open of it get an inferred status, which any later event of theirs takes away again.
+
+        Args:
+            status: one that ends a run, e.g. "expired".
+            context: whose name and epoch the changes have; best of a stream that has no events of its own.
+        """
+        return Turn(self._table, self.limits, context or self._default, Event(INFERRED)).infer(run_id, status)
+
+    def run_ids(self) -> list[str]:
+        """The runs of which anything is known, if only a step; those that ended last."""
+        return self._table.run_ids()
+
+    def has_ended(self, run_id: str) -> bool | None:
+        """Whether a run has a terminal status; None if nothing is known of it."""
+        return self._table.has_ended(run_id)
+
+    def members(self, run_id: str) -> list[tuple[Kind, str]]:
+        """Kind and id of the steps and messages of a run, in order of appearance."""
+        group = self._table.group(run_id)
+        return [] if group is None else [(record.body.kind, record.body.id) for record in group.members]
+
+    def stored(self, kind: Kind, id: str) -> StoredObject:
+        """An object to be shown: its JSON, who last spoke of it, and what is known beside it. Its shape is left out.
+
+        Raises:
+            KeyError: no such object.
+        """
+        record = self._table.records[kind][id]
+        body, (stream, epoch) = record.body, record.owner
+        return StoredObject(
+            kind=kind,
+            id=id,
+            run_id=body.run_id,
+            thread_id=body.thread_id,
+            wire=body.wire(record.revision),
+            revision=record.revision,
+            stream=stream,
+            epoch=epoch,
+            status=record.status,
+            provisional=record.provisional,
+            note=ENDED if record.closed else record.note,
+        )
 
     def evict(self, run_id: str) -> None:
         """Forget a run with its steps and messages. Changes already handed out keep their views."""

@@ -68,7 +68,8 @@ else, which leaves the dialect as it was; then `decode` gets it."""
 def _around(event: str, id: str, index: int, path: TextPath) -> Around:
     """What stands around the text in the payloads of its delta events."""
     type_name, member, text_name = path
-    entry = f'[{{"index":{index},"type":"{type_name}","{member}":{{"{text_name}":'
+    type_text = msgspec.json.encode(type_name).decode()  # which may be the wire's own
+    entry = f'[{{"index":{index},"type":{type_text},"{member}":{{"{text_name}":'
     if event == STEP_DELTA:
         delta = f'"step_details":{{"type":"tool_calls","tool_calls":{entry}'
     else:

@@ -156,6 +156,14 @@ class Table:
         key = run_id or ""
         return self._open.get(key) or self._closed.get(key)
 
+    def run_ids(self) -> list[str]:
+        """The runs of which anything is known, those that ended last."""
+        return [run_id for run_id in (*self._open, *self._closed) if run_id]
+
+    def has_ended(self, run_id: str) -> bool | None:
+        """Whether a run ended; None if nothing is known of it."""
+        return True if run_id in self._closed else False if run_id in self._open else None
+
     def add(self, record: Record) -> list[str]:
         """Enter a new record; returns what had to be forgotten to keep the bounds, one phrase each."""
         body = record.body

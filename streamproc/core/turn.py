@@ -38,13 +38,14 @@ from streamproc.model.run import Run
 from streamproc.model.run_step import DETAILS, RunStep
 from streamproc.model.tool_calls import TOOL_CALLS
 
-__all__ = ["TRUNCATED", "Turn"]
+__all__ = ["INFERRED", "TRUNCATED", "Turn"]
 
 _DETAILS: Final[Mapping[str, str]] = {"step": "step_details", "message": "content"}
 """The member that deltas build up, per kind of object."""
 
 _DELTAS: Final[Mapping[str, bytes]] = {"step": STEP_DELTA.encode(), "message": MESSAGE_DELTA.encode()}
 _OBJECTS: Final[Mapping[str, str]] = {"run": "thread.run", "step": "thread.run.step", "message": "thread.message"}
+INFERRED: Final = "inferred"
 TRUNCATED: Final = "truncated"
 _NAMEABLE: Final = frozenset({*RunStep.__struct_fields__, *Message.__struct_fields__, *Run.__struct_fields__, *RULES})
 """Members an anomaly may name; any other name is content."""
@@ -163,6 +164,10 @@ class Turn:
             self._answer(patch)
             return
         record = self._table.touch(kind, patch.id)
+        if record is not None and record.closed and kind != "run" and name.endswith(".in_progress"):
+            self._id = patch.id
+            self._report("late_event", "what was said of it while it lasted")  # told again, from an earlier beginning
+            return
         restarts = record is not None and not record.closed and record.compare(self._context.owner) > 0
         if record is None or (restarts and patch.defaults):
             state = {"id": patch.id, "object": _OBJECTS[kind], **patch.defaults}
@@ -319,10 +324,7 @@ class Turn:
         for record in group.members:
             if not record.closed:
                 inferred = inferred_status(record.body.kind, status)
-                record.note = Note(inferred_status=inferred, truncated=record.note.truncated)
-                record.touched += 1  # the next delta takes the general path, which takes the note away
-                record.revision += 1
-                self._emit(record.body, record.revision, note=record.note)
+                self._remark(record, Note(inferred_status=inferred, truncated=record.note.truncated))
         self._table.close(run_id)
 
     # -- after the end --------------------------------------------------------------------------------------------
@@ -421,11 +423,29 @@ class Turn:
         records = group.members if group.run is None else [*group.members, group.run]
         for record in records:
             if not record.closed and not record.note.truncated:
-                record.note = Note(inferred_status=record.note.inferred_status, truncated=True)
-                record.touched += 1
-                record.revision += 1
-                self._emit(record.body, record.revision, note=record.note)
+                self._remark(record, Note(inferred_status=record.note.inferred_status, truncated=True))
         return self._changes
+
+    # -- silence ------------------------------------------------------------------------------------------------------
+
+    def infer(self, run_id: str, status: str) -> list[Change]:
+        """What is open of a run that has not ended gets the status that follows from the run's."""
+        group = self._table.group(run_id) or RunGroup()
+        run = group.run
+        if run is not None and run.closed:
+            return self._changes
+        for record in group.members if run is None else [*group.members, run]:
+            if not record.closed and record.note.inferred_status is None:
+                inferred = status if record is run else inferred_status(record.body.kind, status)
+                self._remark(record, Note(inferred_status=inferred, truncated=record.note.truncated))
+        return self._changes
+
+    def _remark(self, record: Record, note: Note) -> None:
+        """Emit what is known beside an open object; its next event takes the note away."""
+        record.note = note
+        record.touched += 1  # so that a delta takes the general path, which sees the note
+        record.revision += 1
+        self._emit(record.body, record.revision, note=note)
 
 
 def _text(value: object) -> str | None:

@@ -34,6 +34,8 @@ class Journal:
         self._inbox_max = inbox_max
         self._waiting: list[Change] = []
         self._storing = 0  # changes in the transaction under way
+        self._stored = 0  # changes that are durable
+        self.is_failing = False  # the last transaction did not come to pass
         self._work = Event()
         self._progress = Event()
         self._is_draining = False
@@ -60,6 +62,12 @@ class Journal:
         """Changes that are not durable yet."""
         return len(self._waiting) + self._storing
 
+    async def flush(self) -> None:
+        """Return once everything that was offered so far is durable. Without end while the store fails."""
+        goal = self._stored + self.pending
+        while self._stored < goal:
+            await self._progress.wait()
+
     async def run(self) -> None:
         """Store and hand on, until `drain`."""
         with self._life:
@@ -72,6 +80,7 @@ class Journal:
                 self._storing = len(changes)
                 last = await self._append(changes)
                 self._storing = 0
+                self._stored += len(changes)
                 self._fanout.offer(changes, last - len(changes) + 1)
                 self._progressed()
 
@@ -94,10 +103,12 @@ class Journal:
                 last = await self._store.append(changes)
             except StoreError as error:
                 failures += 1
+                self.is_failing = True
                 wait_s = _RETRY.wait_s(failures, self._random)
                 log.error("store.unavailable", attempt=failures, wait_s=round(wait_s, 3), cause=str(error))
                 await sleep(wait_s)
                 continue
+            self.is_failing = False
             if failures:
                 log.info("store.recovered", failures=failures, after_s=round(current_time() - since_s, 3))
             return last

@@ -182,6 +182,7 @@ class Lane:
             oldest_pending_s=0.0 if since_s == math.inf else self._clock() - since_s,
             lag=0 if self._backlog is None else self._backlog.lag,
             missing=0 if self._backlog is None else self._backlog.missing,
+            required=self._policy.required,
         )
 
     def _state(self) -> SinkState:

@@ -28,4 +28,5 @@ class SinkStatistics(Struct, frozen=True, kw_only=True):
     retried: int  # those that repeated a failed one
     oldest_pending_s: float  # seconds since the oldest pending change came, or was left in the journal; 0 without any
     lag: int = 0  # with a store: changes in the journal that the sink has not settled, pending ones included
+    required: bool = True  # by its policy
     missing: int = 0  # with a store: changes that were no longer kept when the sink came to them

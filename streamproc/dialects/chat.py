@@ -128,7 +128,7 @@ class ChatDialect:
 
     def finish(self) -> Sequence[Event]:
         """Return what the end of the stream reveals."""
-        if self._is_complete:
+        if self.is_complete:
             return self._end()
         translation = self._translation
         if self._has_ended or translation is None:
@@ -229,7 +229,8 @@ class ChatDialect:
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     @property
-    def _is_complete(self) -> bool:
+    def is_complete(self) -> bool:
+        """Whether the stream may end here: every choice has a reason, or an error came."""
         if self._has_ended:
             return False
         is_finished = [choice.finish is not None or choice.error is not None for choice in self._choices.values()]
@@ -239,7 +240,7 @@ class ChatDialect:
         if self._done_suffices:
             for choice in self._choices.values():
                 choice.finish = choice.finish or "stop"
-        if self._has_ended or self._is_complete:
+        if self._has_ended or self.is_complete:
             return [*self._end(), Event(DONE, None, payload)]
         return []
 

@@ -9,13 +9,13 @@ of any other response cancels it.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from typing import Any, Final, TypeAlias
 
 import aiohttp
 from multidict import MultiDict
 from yarl import URL
 
+from streamproc.dialects.responses import response_objects
 from streamproc.errors import ConfigError, SourceError
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -71,7 +71,7 @@ class ResponsesResync:
         timeout_s: how long the response may take to end.
         request_timeout_s: for one answer, from the connection to its last byte.
         max_bytes: of one answer.
-        translate: what makes objects of the response; unless given, the dialect's `response_objects`.
+        translate: what makes objects of the response.
 
     Raises:
         ConfigError: the URL is not an absolute one of HTTP.
@@ -89,7 +89,7 @@ class ResponsesResync:
         timeout_s: float = 900.0,
         request_timeout_s: float = 30.0,
         max_bytes: int = 64 * 1024 * 1024,
-        translate: Translate | None = None,
+        translate: Translate = response_objects,
         now: WallClock = time.time,
     ) -> None:
         self._api = Api(
@@ -126,8 +126,7 @@ class ResponsesResync:
                 return api.decoded(await api.get(session, path), dict[str, Any])
 
             response = await self._patience.until_over(look, _is_over, f"{api.host}: response {run_id!r}")
-        translate: Translate = self._translate or import_module("streamproc.dialects.responses").response_objects
-        return sorted(translate(response), key=lambda obj: isinstance(obj, Run))  # which changes no other order
+        return sorted(self._translate(response), key=lambda obj: isinstance(obj, Run))  # which changes no other order
 
 
 def _address(responses: URL, cursor: str) -> URL:

@@ -15,6 +15,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+import msgspec
+from msgspec import Raw
+
 from streamproc.core.change import Change
 from streamproc.protocols import DeadLetter, JournalBatch
 from streamproc.stores._codec import check_sum, decode
@@ -22,11 +25,13 @@ from streamproc.stores._growing import key_of
 from streamproc.stores._reading import fill, read_journal, states_of
 from streamproc.stores._schema import TABLE_OF, open_reading, store_errors
 
-__all__ = ["Row", "dead_letter", "dead_letters", "find", "head", "journal_after", "open_store"]
+__all__ = ["Row", "dead_letter", "dead_letters", "find", "head", "journal_after", "open_store", "page", "state_line"]
 
 Row: TypeAlias = Mapping[str, Any]
 
 _NO_LIMIT: Final = -1
+
+_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 @contextmanager
@@ -81,6 +86,57 @@ def find(
     newest = f"SELECT * FROM {table} WHERE {where} ORDER BY first_position DESC, id DESC LIMIT ?"
     values = [*(value for _, value in chosen), _NO_LIMIT if limit is None else limit]
     yield from map(_row, store.execute(f"SELECT * FROM ({newest}) ORDER BY first_position, id", values))
+
+
+def page(
+    store: sqlite3.Connection,
+    kind: Literal["run", "step"],
+    *,
+    run: str | None = None,
+    status: str | None = None,
+    after: str | None = None,
+    limit: int,
+    newest_first: bool = False,
+) -> list[Row]:
+    """The newest states of one kind of object in order of appearance, at most `limit` of them.
+
+    Args:
+        run, status: as of `find`.
+        after: an id; only what comes after that object in this order.
+
+    Raises:
+        KeyError: there is no object `after`.
+    """
+    # A row is inserted when its object appears and stays where it is, so rows are numbered in that order; unlike
+    # `first_position`, the number needs no sorting in a large table.
+    table, way, sign = (TABLE_OF[kind], "DESC", "<") if newest_first else (TABLE_OF[kind], "ASC", ">")
+    conditions, values = ["1"], list[object]()
+    if run is not None:
+        conditions.append("id = ?" if kind == "run" else "run_id = ?")
+        values.append(run)
+    if status is not None:
+        conditions.append("? IN (status, inferred_status)")
+        values.append(status)
+    if after is not None:
+        found = store.execute(f"SELECT rowid FROM {table} WHERE id = ?", (after,)).fetchone()
+        if found is None:
+            raise KeyError(after)
+        conditions.append(f"rowid {sign} ?")
+        values.append(found[0])
+    query = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)} ORDER BY rowid {way} LIMIT ?"
+    return [_row(row) for row in store.execute(query, [*values, limit])]
+
+
+def state_line(row: Row) -> bytes:
+    """The complete JSON of an object on one line, and what stands beside it after its own members."""
+    beside: dict[str, Any] = {"stream": row["stream"], "epoch": row["epoch"], "revision": row["revision"]}
+    if row["inferred_status"] is not None:
+        beside["inferred_status"] = row["inferred_status"]
+    if row["truncated"]:
+        beside["truncated"] = True
+    line = msgspec.json.encode({**_members(row["state"].encode()), **beside})
+    # A payload may span several lines, and this changes no value.
+    return msgspec.json.format(line, indent=-1) if b"\n" in line else line
 
 
 def head(store: sqlite3.Connection) -> int:

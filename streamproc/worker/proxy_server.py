@@ -1,9 +1,11 @@
-"""aiohttp's server for a proxy: two things that it does not do by itself, by way of its protocol's inside.
+"""aiohttp's server for a proxy: three things that it does not do by itself, by way of its protocol's inside.
 
-Both are about one connection, so both are in a subclass of what handles one; tests hold them.
+All are about one connection, so all are in a subclass of what handles one; tests hold them.
 """
 
 from aiohttp import web
+
+from streamproc.worker.proxy_response import refused
 
 __all__ = ["ProxyServer"]
 
@@ -31,6 +33,14 @@ class _Connection(web.RequestHandler):
         request = self._current_request
         if request is not None and self._messages and not request.content.is_eof():
             request.content.set_exception(web.RequestPayloadError("no HTTP"))
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what cannot be parsed without showing it, as aiohttp would."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already")
+        return refused(request, status, "bad_request", "no request of HTTP/1.1 that can be read without doubt")
 
     def close_idle(self) -> None:
         if self._current_request is None and not self._messages:

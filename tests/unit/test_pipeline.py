@@ -25,6 +25,7 @@ from streamproc import (
     to_wire,
 )
 from streamproc.actions import RequiredAction
+from streamproc.dialects import ChatDialect
 from streamproc.errors import (
     ConfigError,
     HookError,
@@ -38,6 +39,7 @@ from streamproc.protocols import Source
 from streamproc.sinks.memory import MemorySink
 from streamproc.stores.memory import MemoryStore
 from streamproc.testing.memory import HANG, Raise, ScriptedSink, ScriptedSource, Slow, Unavailable
+from tests.chats import calling, ends, piece, says, stream
 from tests.streams import arguments, call, done, message, run, sse, step, words
 from tests.unit.delivery.sinks import virtual
 
@@ -452,6 +454,58 @@ async def test_a_submit_that_raises() -> None:
     assert hooks.seen == ["end scripted run_1"]
 
 
+@virtual
+async def test_tool_loop_of_a_server_that_says_no_done() -> None:
+    """That action is required shows only when the stream ends."""
+    turns = ChatDialect.turns("run_1")
+    answer = ScriptedSource([stream(says("22"), ends("stop"))])
+
+    def submit(action: RequiredAction) -> Source:
+        turns.answer(action.calls[0].id, "22")
+        return answer
+
+    async with piped() as pipeline:
+        asking = ScriptedSource([stream(calling(piece("{}", "f", id="call_1")), ends("tool_calls"))])
+        result = await pipeline.run(asking, dialect=turns, submit=submit)
+
+    assert (result.connections, result.truncated, result.error) == (2, False, None)
+    assert [step.status for step in pipeline.steps.values()] == ["completed", "completed"]
+    assert pipeline.runs["run_1"].status == "completed"
+
+
+@pytest.mark.parametrize("end", [[], [LOST]])
+def test_a_completion_that_is_complete_is_not_asked_for_again(end: list[Any]) -> None:
+    """Whatever becomes of the connection after the last `finish_reason`: another answer would be another one."""
+
+    @virtual
+    async def followed() -> None:
+        source = ScriptedSource([stream(says("Hi"), ends("stop")), *end], repeatable=True)
+        async with piped(dialect="auto") as pipeline:
+            result = await pipeline.run(source)
+
+        assert (result.connections, result.truncated, result.error) == (1, False, None)
+        assert [run.status for run in pipeline.runs.values()] == ["completed"]
+
+    followed()
+
+
+@virtual
+async def test_tool_loop_with_a_limit_that_shows_only_at_the_end() -> None:
+    """What was asked for is known all the same."""
+    asked: list[RequiredAction] = []
+
+    def submit(action: RequiredAction) -> Source:
+        asked.append(action)
+        return ScriptedSource([GOING_ON, LAST])
+
+    async with piped(limits=Limits(max_line_bytes=1000)) as pipeline:
+        waiting = WAITING[: WAITING.index(b"event: done")] + b"data: " + b"x" * 2000
+        result = await pipeline.run(ScriptedSource([waiting]), submit=submit)
+
+    assert len(asked) == 1
+    assert (result.truncated, pipeline.runs["run_1"].status) == (False, "completed")
+
+
 # --- changes and tee --------------------------------------------------------------------------------------------------
 
 
@@ -837,3 +891,151 @@ def test_cancelled_at_any_await(turns: int) -> None:
         assert [change.seq for change in sink.taken][:3] in ([], [1], [1, 2], [1, 2, 3])
 
     cancelled()
+
+
+# --- pushed streams ---------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_a_pushed_stream_cut_anywhere() -> None:
+    """Its changes are those of the same bytes from a source, and its end says what became of it."""
+    sink = MemorySink()
+    async with Pipeline(sinks=[sink]) as pipeline:
+        stream = await pipeline.push("pushed")
+        counts = [len(await stream.feed(WHOLE[at : at + 7])) for at in range(0, len(WHOLE), 7)]
+        result = stream.end()
+
+    assert sum(counts) == len(sink.changes) == 6
+    assert (stream.received, stream.is_done, stream.epoch) == (len(WHOLE), True, result.epoch)
+    assert (result.stream, result.run_id, result.truncated) == ("pushed", "run_1", False)
+
+
+@virtual
+async def test_a_pushed_stream_that_is_broken_off() -> None:
+    """It is truncated, and its name is free again."""
+    async with Pipeline() as pipeline:
+        stream = await pipeline.push("pushed")
+        await stream.feed(OPENING)
+        with pytest.raises(ConfigError, match="'pushed' is being followed already"):
+            await pipeline.push("pushed")
+        result = stream.end()
+        again = await pipeline.push("pushed")
+
+        assert result.truncated
+        assert stream.anomalies == pipeline.anomalies == {"truncated": 1}
+        assert again.epoch > stream.epoch
+        again.end()
+    assert pipeline.anomalies == {"truncated": 2}
+
+
+@virtual
+async def test_a_pushed_stream_of_no_known_dialect_holds_no_name() -> None:
+    """So that the next one may have it."""
+    async with Pipeline() as pipeline:
+        with pytest.raises(ConfigError, match="no dialect 'nope'"):
+            await pipeline.push("pushed", dialect="nope")
+        stream = await pipeline.push("pushed")
+        stream.end()
+
+
+@virtual
+async def test_a_pushed_stream_beyond_a_limit() -> None:
+    """What broke the limit counts as not received."""
+    async with Pipeline(limits=Limits(max_line_bytes=2000, max_frame_bytes=2000)) as pipeline:
+        stream = await pipeline.push("pushed")
+        await stream.feed(OPENING)
+        with pytest.raises(LineTooLong):
+            await stream.feed(b"data: " + b"x" * 3000)
+        result = stream.end()
+
+    assert stream.received == len(OPENING)
+    assert isinstance(result.error, LineTooLong)
+
+
+@virtual
+async def test_a_pushed_stream_waits_for_sinks() -> None:
+    """For as long as one of them has no room."""
+    sink = ScriptedSink(Slow(5.0), then=Slow(5.0))
+    policy = DeliveryPolicy(inbox_max=1, batch_max=1, max_pause_s=100.0)
+    async with Pipeline(sinks=[(sink, policy)]) as pipeline:
+        stream = await pipeline.push("pushed")
+        await stream.feed(OPENING)
+        waited_s = anyio.current_time()
+        stream.end()
+
+    assert waited_s >= 5.0
+
+
+@virtual
+async def test_silence_is_told_as_a_stream_of_its_own() -> None:
+    """With a time, and one sequence over all runs."""
+    sink = MemorySink()
+    async with Pipeline(sinks=[sink], now=lambda: 1.0) as pipeline:
+        for id in ("run_1", "run_2"):
+            stream = await pipeline.push(id)
+            await stream.feed(sse(run("created", id), run("requires_action", id)))
+            stream.end()
+            await pipeline.infer(id, "expired")
+        await pipeline.infer("run_1", "expired")
+
+    told = [change for change in sink.changes if change.event == "inferred"]
+    assert [(change.stream, change.id, change.seq) for change in told] == [
+        ("streamproc.idle", "run_1", 1),
+        ("streamproc.idle", "run_2", 2),
+    ]
+    assert {change.at for change in told} == {"1970-01-01T00:00:01.000Z"}
+    assert [change.inferred_status for change in told] == ["expired"] * 2
+
+
+@virtual
+async def test_hooks_hear_of_silence() -> None:
+    """Who waits for a run gets what it had come to, also while its stream is open; what comes later counts again."""
+    hooks = Kept()
+    async with Pipeline(hooks=hooks) as pipeline:
+        stream = await pipeline.push("pushed")
+        await stream.feed(OPENING)
+        changes = await pipeline.infer("run_1", "expired")
+        final = await hooks.final_run("run_1")
+        again = await pipeline.infer("run_1", "expired")
+        await stream.feed(ENDING)
+        stream.end()
+        ended = await hooks.final_run("run_1")
+
+    assert ([change.id for change in changes], again) == (["step_1", "run_1"], [])
+    assert hooks.seen == ["step_1 expired", "end streamproc.idle run_1", "end pushed run_1"]
+    assert (final.status, ended.status) == ("queued", "completed")
+
+
+@virtual
+async def test_each_batch_is_shown_as_it_is_handed_on() -> None:
+    """Once, and none that is empty."""
+    shown: list[int] = []
+    async with Pipeline(on_changes=lambda changes: shown.append(len(changes))) as pipeline:
+        await pipeline.run([OPENING[:20], OPENING[20:], ENDING])
+
+    assert shown == [3, 3]
+
+
+@virtual
+async def test_flush_waits_until_the_store_has_it() -> None:
+    """And what is more, it returns when nothing waits."""
+    store = MemoryStore()
+    async with Pipeline(store=store) as pipeline:
+        stream = await pipeline.push("pushed")
+        await stream.feed(WHOLE)
+        before = store.head
+        await pipeline.flush()
+        after = store.head
+        await pipeline.flush()
+        stream.end()
+
+    assert (before, after) == (0, 6)
+
+
+@virtual
+async def test_flush_without_a_store_returns() -> None:
+    """Nothing is durable then, and nothing can become so."""
+    async with Pipeline() as pipeline:
+        await pipeline.run([OPENING])
+        await pipeline.flush()
+        assert pipeline.reducer.members("run_1") == [("step", "step_1")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamproc.wording import came, traceback_text
+from streamproc.wording import came, traceback_text, where_text
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,15 @@ def test_a_very_long_one_is_cut_in_the_middle() -> None:
     assert text.startswith("Traceback")
     assert "characters left out]" in text
     assert text.endswith("x end")
+
+
+def test_the_places_alone_are_without_what_was_said() -> None:
+    """Nor what its cause said; the type is told."""
+    error = raised(ValueError("mine"))
+    error.__cause__ = raised(KeyError("deeper"))
+    text = where_text(error)
+
+    assert "in raised" in text
+    assert text.endswith("ValueError")
+    assert "mine" not in text
+    assert "deeper" not in text

@@ -75,7 +75,8 @@ class ResponsesDialect:
     def decode(self, frame: Frame) -> Sequence[Event]:
         """Return the events of a frame; never raises."""
         if frame.data.startswith(b"[DONE]") or frame.event == DONE:
-            return (*self.finish(), Event(DONE, None, frame.data))
+            events = self.finish()
+            return (*events, Event(DONE, None, frame.data)) if self._life.is_over else events
         read = self.texts.get(None if frame.event == "message" else frame.event)
         if read is not None and (found := read((frame.data,), 0)) is not None:
             spot, (text,) = found

@@ -55,6 +55,11 @@ class Life:
         current = self._current
         return current.native_id if current is not None and current.is_background else ""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no response goes on, as far as the stream said."""
+        return self._current is None or self._current.has_ended
+
     def begins_another(self, name: str, event: Payload) -> bool:
         """Whether an event begins a response after another one, which is over then."""
         current = self._current

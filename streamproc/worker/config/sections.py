@@ -89,7 +89,8 @@ class LimitsConfig(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
         Seconds, Meta(description="for how long a run that has ended stays in memory; in a store it stays")
     ] = 900.0
     drain_s: Annotated[
-        float, Meta(ge=0, description="how long ending the worker waits for sinks; what is left is in the store")
+        float,
+        Meta(ge=0, description="how long ending the worker may take: half of it for streams under way, half for sinks"),
     ] = 10.0
 
     def __post_init__(self) -> None:

@@ -1,11 +1,10 @@
-"""Times as people write them, and a state as a line."""
+"""Times as people write them."""
 
-import json
 from datetime import datetime
 
 import pytest
 
-from streamproc.cli.stored import state_line, unix_time
+from streamproc.cli.stored import unix_time
 from streamproc.errors import ConfigError
 
 
@@ -32,17 +31,3 @@ def test_what_is_no_time(text: str) -> None:
     """Also a date before all clocks, and seconds that would be a year."""
     with pytest.raises(ConfigError, match=r"^--since: expected a time such as"):
         unix_time("--since", text, lambda: 1000.0)
-
-
-def test_line_keeps_every_digit_and_is_one_line() -> None:
-    """What the store knows replaces a member of the same name."""
-    row = {
-        "state": '{"id":"step_1",\n "big":12345678901234567890123,"x":1.50,"epoch":"theirs"}',
-        **{"stream": "live", "epoch": 2, "revision": 7, "inferred_status": None, "truncated": 0},
-    }
-    line = state_line(row)
-
-    assert b"\n" not in line
-    assert b'"big":12345678901234567890123,"x":1.50' in line
-    assert {"id": "step_1", "epoch": 2, "stream": "live", "revision": 7}.items() <= json.loads(line).items()
-    assert not {"inferred_status", "truncated"} & set(json.loads(line))

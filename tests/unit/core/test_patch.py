@@ -158,6 +158,19 @@ def test_amended_after_the_end() -> None:
     assert table.context.anomalies == {}
 
 
+@pytest.mark.parametrize("passing", [{"phase": "searching"}, {"awaiting": "output"}])
+def test_what_was_true_while_a_step_lasted(passing: dict[str, str]) -> None:
+    """A stream that is told again, from its beginning, leaves it out of a step that has ended."""
+    during = patch(f"{STEP}.in_progress", "step_1", metadata=passing)
+    table = Table(waiting("step_1", "call_1"), during, answer("call_1"))
+    before = table.step("step_1")
+    table.context.open(2)
+    (late,) = table.apply(during)
+
+    assert (late.kind, late.data.kind, late.data.id) == ("anomaly", "late_event", "step_1")
+    assert table.step("step_1") == before
+
+
 def test_amended_with_what_is_refused() -> None:
     """A terminal status never changes, whoever says so."""
     table = Table(patch(f"{STEP}.completed", "step_1", status="completed", usage={"total_tokens": 7}))

@@ -598,3 +598,11 @@ def test_hydrate_and_evict() -> None:
     proc.evict("run_1")
     assert len(proc.steps) == 0
     assert changes[0].state.status == "completed"
+
+
+def test_infer_belongs_to_the_stream_of_the_processor() -> None:
+    """As all that it is told."""
+    proc = StreamProcessor(stream="s", epoch=3)
+    proc.feed(sse(run("created")))
+
+    assert [(change.stream, change.epoch, change.seq) for change in proc.infer("run_1", "expired")] == [("s", 3, 2)]

@@ -1015,3 +1015,104 @@ def test_continuation_in_a_step_of_creation() -> None:
 
     assert visible(changes) == [("step_1", 1), ("step_1", 2)]
     assert wire(proc.steps["step_1"])["step_details"] == creation("msg_1")
+
+
+# --- silence ----------------------------------------------------------------------------------------------------------
+
+
+def silent() -> Reducer:
+    """A run with an open step, one that ended, and an open message."""
+    reducer = Reducer()
+    for one in [run("in_progress"), step(), step("completed", "step_2"), message()]:
+        reducer.apply(one)
+    return reducer
+
+
+def test_a_silent_run_and_what_is_open_of_it_get_an_inferred_status() -> None:
+    """What ended stays as it is, and no status changes."""
+    reducer = silent()
+
+    changes = reducer.infer("run_1", "expired", StreamContext.named("idle", 7))
+
+    assert [(change.event, change.id, change.inferred_status) for change in changes] == [
+        ("inferred", "step_1", "expired"),
+        ("inferred", "msg_1", "incomplete"),
+        ("inferred", "run_1", "expired"),
+    ]
+    assert [(change.stream, change.epoch, change.seq) for change in changes] == [("idle", 7, seq) for seq in (1, 2, 3)]
+    assert [change.state.status for change in changes] == ["in_progress"] * 3
+    assert reducer.note("step", "step_2") == Note()
+    assert reducer.infer("run_1", "expired") == []  # once
+
+
+def test_an_event_of_a_silent_run_takes_back_what_was_inferred() -> None:
+    """Of the object that it is about."""
+    reducer = silent()
+    reducer.infer("run_1", "expired")
+
+    reducer.apply(arguments("a"))
+    reducer.apply(run("in_progress"))
+
+    assert reducer.note("run", "run_1") == reducer.note("step", "step_1") == Note()
+    assert reducer.note("message", "msg_1") == Note(inferred_status="incomplete")
+
+
+def test_the_end_of_a_silent_run_counts_instead() -> None:
+    """Also for what is open of it."""
+    reducer = silent()
+    reducer.infer("run_1", "expired")
+    reducer.apply(run("completed"))
+
+    assert reducer.note("step", "step_1") == Note(inferred_status="completed")
+    assert reducer.infer("run_1", "expired") == []
+
+
+def test_nothing_is_inferred_for_a_run_that_is_unknown() -> None:
+    """Of some runs only steps are known: these count."""
+    reducer = Reducer()
+    reducer.apply(step(run_id="run_9"))
+
+    assert reducer.infer("run_1", "expired") == []
+    assert [change.id for change in reducer.infer("run_9", "expired")] == ["step_1"]
+
+
+def test_truncated_and_silent_are_kept_apart() -> None:
+    """One does not take the other away."""
+    reducer = silent()
+    context = StreamContext.named("default")
+    context.run_id = "run_1"
+    reducer.truncate(context)
+    reducer.infer("run_1", "failed")
+
+    assert reducer.note("run", "run_1") == Note(inferred_status="failed", truncated=True)
+
+
+def test_which_runs_are_known_and_which_of_them_ended() -> None:
+    """Also one of which only a step is known; what belongs to no run is none."""
+    reducer = silent()
+    for one in [step(id="step_7", run_id=UNSET), step(id="step_8", run_id="run_8"), run("completed", "run_9")]:
+        reducer.apply(one, StreamContext.named(one.data["id"]))
+
+    assert reducer.run_ids() == ["run_1", "run_8", "run_9"]
+    assert [reducer.has_ended(id) for id in ("run_1", "run_8", "run_9", "run_2")] == [False, False, True, None]
+
+
+def test_members_of_a_run() -> None:
+    """Its steps and messages, in order of appearance."""
+    reducer = silent()
+
+    assert reducer.members("run_1") == [("step", "step_1"), ("step", "step_2"), ("message", "msg_1")]
+    assert reducer.members("run_2") == []
+
+
+def test_an_object_to_be_shown() -> None:
+    """Its JSON, who last spoke of it, and what is known beside it."""
+    reducer = silent()
+    reducer.infer("run_1", "expired")
+    opened, ended = reducer.stored("step", "step_1"), reducer.stored("step", "step_2")
+
+    assert json.loads(opened.wire)["id"] == "step_1"
+    assert (opened.stream, opened.epoch, opened.revision, opened.status) == ("default", 1, 2, "in_progress")
+    assert (opened.note, ended.note) == (Note(inferred_status="expired"), Note(ended=True))
+    with pytest.raises(KeyError):
+        reducer.stored("step", "step_3")

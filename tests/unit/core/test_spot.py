@@ -283,6 +283,16 @@ def test_processor_with_and_without_readers(stream: str, size: int) -> None:
     assert fast.messages == plain.messages
 
 
+@pytest.mark.parametrize("type", ['a"b', "a\\", "é\n\u2028", 'x","id":"y'])
+def test_a_type_is_data(type: str) -> None:
+    """It may come from the wire, and be anything; the delta says it as it is, and nothing else."""
+    event = Spot.tool_text("step_1", 0, (type, "function", "arguments")).delta("{")
+    entry = {"index": 0, "type": type, "function": {"arguments": "{"}}
+
+    assert event.data["delta"] == {"step_details": {"type": "tool_calls", "tool_calls": [entry]}}
+    assert json.loads(event.raw) == event.data
+
+
 def test_readers_are_used() -> None:
     """What they read does not become frames and events."""
     words = Words()

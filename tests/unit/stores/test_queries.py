@@ -1,5 +1,6 @@
 """Looking into a store: filters, the journal, dead letters, and the questions in docs/store.md."""
 
+import json
 import re
 import sqlite3
 from datetime import UTC, datetime
@@ -195,3 +196,53 @@ async def test_only_errors_of_the_database_are_those_of_the_store(tmp_path: Path
 def test_a_folder_is_called_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="it is a folder"), queries.open_store(tmp_path):
         pass
+
+
+def test_line_keeps_every_digit_and_is_one_line() -> None:
+    """What the store knows replaces a member of the same name."""
+    row = {
+        "state": '{"id":"step_1",\n "big":12345678901234567890123,"x":1.50,"epoch":"theirs"}',
+        **{"stream": "live", "epoch": 2, "revision": 7, "inferred_status": None, "truncated": 0},
+    }
+    line = queries.state_line(row)
+
+    assert b"\n" not in line
+    assert b'"big":12345678901234567890123,"x":1.50' in line
+    assert {"id": "step_1", "epoch": 2, "stream": "live", "revision": 7}.items() <= json.loads(line).items()
+    assert not {"inferred_status", "truncated"} & set(json.loads(line))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_pages_follow_each_other(tmp_path: Path, limit: int) -> None:
+    """Each begins after the last object of the one before, and none is given twice."""
+    with queries.open_store(await filled(tmp_path / "a.db")) as store:
+        found: dict[tuple[str, str | None, bool], list[str]] = {}
+        for kind, of, newest_first in [("step", None, False), ("step", "run_1", True), ("run", None, True)]:
+            seen = found[kind, of, newest_first] = list[str]()
+            while rows := queries.page(
+                store,
+                kind,  # type: ignore[arg-type]  # of a list of both
+                run=of,
+                after=seen[-1] if seen else None,
+                limit=limit,
+                newest_first=newest_first,
+            ):
+                seen += [row["id"] for row in rows]
+
+    assert found == {
+        ("step", None, False): ["step_1", "step_2", "step_3", "step_9"],
+        ("step", "run_1", True): ["step_3", "step_2", "step_1"],
+        ("run", None, True): ["run_2", "run_1"],
+    }
+
+
+@pytest.mark.asyncio
+async def test_pages_of_one_status_and_after_nothing_known(tmp_path: Path) -> None:
+    """What is only inferred counts as well."""
+    with queries.open_store(await filled(tmp_path / "a.db")) as store:
+        failed = queries.page(store, "step", status="failed", limit=9)
+        with pytest.raises(KeyError, match="step_5"):
+            queries.page(store, "step", after="step_5", limit=9)
+
+    assert [row["id"] for row in failed] == ["step_2", "step_3"]

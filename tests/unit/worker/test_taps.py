@@ -600,5 +600,5 @@ async def test_secrets_are_nowhere() -> None:
             bad = await exchange(proxy.url, f"GET / HTTP/1.1\r\nHost: x\r\nX {secret}\r\n\r\n".encode())
 
     said = [str(logs), str(seen), str(proxy.statistics()), str([change.stream for change in sink.changes])]
-    assert bad.startswith(b"HTTP/1.0 400")
+    assert bad.startswith(b"HTTP/1.1 400")
     assert [text for text in said if secret in text] == []

@@ -157,12 +157,28 @@ def test_events_that_decide_nothing() -> None:
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"event: done\ndata: {}\n\n"])
 def test_the_end_of_a_stream(end: bytes) -> None:
-    """Nothing follows; it says nothing about the run."""
+    """Nothing follows."""
+    proc = StreamProcessor("responses")
+    proc.feed(sse(*HELLO) + end)
+    proc.close()
+
+    assert proc.is_done
+    assert not proc.truncated
+
+
+@pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"event: done\ndata: {}\n\n"])
+def test_done_alone_is_no_end(end: bytes) -> None:
+    """Proxies send it after a stream that broke off: the response is as truncated as without it."""
     proc = StreamProcessor("responses")
     proc.feed(sse(*HELLO[:4]) + end)
 
-    assert proc.is_done
+    assert not proc.is_complete
+
+    proc.close()
+
+    assert proc.truncated
     assert only_run(proc)["status"] == "in_progress"
+    assert dict(proc.anomalies) == {"truncated": 1}
 
 
 def test_the_contract_of_dialects() -> None:
