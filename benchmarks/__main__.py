@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import core, durable, fanout, growth, imports, memory, proxy, versus
+from benchmarks import core, dialects, durable, fanout, growth, imports, memory, proxy, versus
 from benchmarks.live import questions as live
 from benchmarks.machine import describe, headline
 from benchmarks.readme import write
 from benchmarks.table import Row, medians, print_table, to_json
 
 _ROOT = Path(__file__).resolve().parent.parent
-_QUESTIONS = ("core", "fanout", "live", "durable", "proxy", "peers", "growth", "memory", "imports")
+_QUESTIONS = ("core", "dialects", "fanout", "live", "durable", "proxy", "peers", "growth", "memory", "imports")
 
 
 def main() -> int:
@@ -42,6 +42,8 @@ def main() -> int:
 def _rows(question: str, rounds: int, *, quick: bool) -> Iterator[Row]:
     if question == "core":
         return core.rows(rounds)
+    if question == "dialects":
+        return dialects.rows(rounds, 1 if quick else 3)
     if question == "fanout":
         return fanout.rows(rounds, quick=quick)
     if question == "live":

@@ -6,6 +6,7 @@ helper is a process that takes turns with a core's. Before any time counts, both
 
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -64,6 +65,9 @@ def _against_floor(dialect: str, workload: Workload, rounds: int) -> Row:
 
 def _against_helper(dialect: str, workload: Workload, turns: int) -> Row:
     helper, core = _HELPERS[dialect], Peer("core", "", python("dialect_core"), 12, (dialect,))
+    key, what = f"peers.{helper.key}", f"{helper.what} / {dialect}, tool-heavy"
+    if find_spec("openai") is None:
+        return Row(key, what, None, "x", "skipped: pip install -r benchmarks/requirements.txt")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream.sse"
         path.write_bytes(workload.stream)
@@ -73,4 +77,4 @@ def _against_helper(dialect: str, workload: Workload, turns: int) -> Row:
     value = median(median(its.cpu) / median(mine.cpu) for its, mine in reports)
     rate = len(workload.blocks) / median(median(its.cpu) for its, _ in reports)
     remarks = f"{theirs.version}: {rate:,.0f} events/s; {losses(workload.texts, theirs.texts) or 'all texts right'}"
-    return Row(f"peers.{helper.key}", f"{helper.what} / {dialect}, tool-heavy", value, "x", remarks, 1)
+    return Row(key, what, value, "x", remarks, 1)

@@ -55,8 +55,8 @@ def patched(state: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, A
     new = {**state, **members}
     for name in _MERGED:
         old, more = state.get(name), members.get(name)
-        if isinstance(more, Mapping):
-            both = {**old, **more} if isinstance(old, Mapping) else more
+        if isinstance(more, dict):
+            both = {**old, **more} if isinstance(old, dict) else more
             new[name] = {key: value for key, value in both.items() if value is not None}
     return new
 
@@ -64,7 +64,7 @@ def patched(state: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, A
 def awaited_calls(step: Mapping[str, Any]) -> tuple[str, ...]:
     """The ids of the tool calls whose outputs a step waits for; none if it does not."""
     metadata = step.get("metadata")
-    if not isinstance(metadata, Mapping) or metadata.get(AWAITING) not in (OUTPUT, APPROVAL):
+    if not isinstance(metadata, dict) or metadata.get(AWAITING) not in (OUTPUT, APPROVAL):
         return ()
     return tuple(call["id"] for call in _calls(step) if isinstance(call.get("id"), str) and not _has_output(call))
 
@@ -80,15 +80,15 @@ def answered(step: Mapping[str, Any], call_id: str, output: str) -> dict[str, An
 
 def _calls(step: Mapping[str, Any]) -> list[dict[str, Any]]:
     details = step.get("step_details")
-    calls = details.get("tool_calls") if isinstance(details, Mapping) else None
+    calls = details.get("tool_calls") if isinstance(details, dict) else None
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
 def _has_output(call: Mapping[str, Any]) -> bool:
     function = call.get("function")
-    return isinstance(function, Mapping) and function.get("output") is not None
+    return isinstance(function, dict) and function.get("output") is not None
 
 
 def _with_output(call: Mapping[str, Any], output: str) -> dict[str, Any]:
     function = call.get("function")
-    return {**call, "function": {**(function if isinstance(function, Mapping) else {}), "output": output}}
+    return {**call, "function": {**(function if isinstance(function, dict) else {}), "output": output}}

@@ -4,7 +4,7 @@ Payloads for one place differ in their text alone. So once a place has seen a pa
 beyond its text: what stands around it must be the same, byte for byte.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 import msgspec
@@ -12,11 +12,13 @@ from msgspec import Struct
 
 from streamproc.core.fragments import Fragment, FragmentDecoder, FragmentError, TextPath
 from streamproc.core.tree import Node, Slots, TextBuffer
+from streamproc.model.message import BLOCKS
+from streamproc.model.tool_calls import TOOL_CALLS
 
 if TYPE_CHECKING:
     from streamproc.core.table import Record
 
-__all__ = ["Around", "Place", "Places", "decode_text", "growing_text", "learn_around"]
+__all__ = ["Around", "Place", "Places", "decode_text", "growing_text", "learn_around", "plant_text"]
 
 decode_text: Final = msgspec.json.Decoder(str).decode
 
@@ -82,6 +84,37 @@ def growing_text(record: "Record", owner: tuple[str, int], index: int, path: Tex
     payload = found.members.get(payload_name)
     text = payload.members.get(text_name) if isinstance(payload, Node) else None
     return text if isinstance(text, TextBuffer) else None
+
+
+def plant_text(record: "Record", owner: tuple[str, int], index: int, path: TextPath) -> TextBuffer | None:
+    """Let a text of a snapshot grow, as its first fragment would; None when the general rules must see that one."""
+    type_name, payload_name, text_name = path
+    body = record.body
+    known = TOOL_CALLS if body.kind == "step" else BLOCKS
+    if body.tree is not None or type_name not in known or not record.takes_fragments(owner):
+        return None
+    data: dict[str, Any] = msgspec.json.decode(body.raw)
+    holder: Any = data
+    name = "content"
+    if body.kind == "step":
+        holder, name = data.get("step_details"), "tool_calls"
+        if not isinstance(holder, dict) or holder.get("type") != name:
+            return None
+    entries = holder.get(name)
+    if not isinstance(entries, list) or index >= len(entries):
+        return None
+    slots = Slots(entries)
+    entry = slots.entries[index]
+    if not isinstance(entry, Node) or entry.members.get("type") != type_name:
+        return None
+    payload = entry.members.get(payload_name)
+    if not isinstance(payload, dict) or not isinstance(text := payload.get(text_name), str):
+        return None
+    buffer = TextBuffer(text)
+    entry.members[payload_name] = Node({**payload, text_name: buffer})
+    body.tree = Node({name: slots} if holder is data else {"step_details": Node({**holder, name: slots})})
+    body.grown_at = body.shaped_at = record.revision + 1
+    return buffer
 
 
 def learn_around(payload: bytes, fragment: Fragment, decode: FragmentDecoder) -> Around | None:

@@ -19,7 +19,7 @@ from streamproc.core.context import StreamContext
 from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import ENTRIES, FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
-from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around
+from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around, plant_text
 from streamproc.core.spot import Spot
 from streamproc.core.stored import StoredObject
 from streamproc.core.table import States, Table
@@ -283,9 +283,9 @@ class Reducer:
 
         They are what `apply` would make of `spot.delta(text)` for one text after the other.
         """
-        place = None if context.done else self._place(spot, context)
         size = sum(map(len, texts))
-        if place is None or "" in texts or place.record.size + size > self._max_size:
+        place = None if context.done or not all(texts) else self._place(spot, size, context)
+        if place is None:
             if len(texts) == 1:
                 out += self.apply(spot.delta(texts[0]), context)
                 return
@@ -295,26 +295,32 @@ class Reducer:
         record, buffer = place.record, place.buffer()
         assert buffer is not None  # of a place that was just looked at
         origin, event, body, around = context.origin, spot.event, record.body, spot.around
-        seq, revision, count = context.seq + 1, record.revision + 1, len(texts)
-        numbered = zip(range(seq, seq + count), range(revision, revision + count), map(encode_text, texts), strict=True)
-        out += [Change(origin, at, event, body, rev, None, text, NO_NOTE, around) for at, rev, text in numbered]
+        first, ahead, count = record.revision + 1, record.revision - context.seq, len(texts)
+        out += [
+            Change(origin, seq, event, body, seq + ahead, None, encode_text(text), NO_NOTE, around)
+            for seq, text in enumerate(texts, context.seq + 1)
+        ]
         buffer.parts += texts
         context.seq += count
         record.revision += count
         record.size += size
-        buffer.grew(revision, record.revision)
+        buffer.grew(first, record.revision)
 
-    def _place(self, spot: Spot, context: StreamContext) -> Place | None:
-        """Where a spot is in the states, if there is a text that grows."""
+    def _place(self, spot: Spot, size: int, context: StreamContext) -> Place | None:
+        """Where a spot is in the states, if there is a text that grows and has room for `size` characters more."""
         place = spot.place
-        if place is not None and place.text(context.owner) is not None:
-            return place
-        spot.place = None
+        if place is None or place.text(context.owner) is None:
+            place = spot.place = self._found(spot, size, context.owner)
+        return place if place is not None and place.record.size + size <= self._max_size else None
+
+    def _found(self, spot: Spot, size: int, owner: tuple[str, int]) -> Place | None:
         record = (self._steps if spot.event is STEP_DELTA else self._messages).get(spot.id)
-        buffer = None if record is None else growing_text(record, context.owner, spot.index, spot.path)
-        if record is not None and buffer is not None:
-            spot.place = Place(record, buffer, spot.index, spot.path, spot.around)
-        return spot.place
+        if record is None:
+            return None
+        buffer = growing_text(record, owner, spot.index, spot.path)
+        if buffer is None and record.size + size <= self._max_size:
+            buffer = plant_text(record, owner, spot.index, spot.path)
+        return None if buffer is None else Place(record, buffer, spot.index, spot.path, spot.around)
 
     def _learn(self, places: Places, decode: FragmentDecoder, payload: bytes, context: StreamContext) -> Place | None:
         """The place a fragment belongs to, if it is a known one; how its payloads look is learned."""

@@ -276,7 +276,7 @@ class Turn:
                 return None
             if not record.provisional:
                 self._report("kept_partial", f"a snapshot without {key}; the accumulated ones stay")
-        elif not isinstance(growing, Grown) or self._hydrating or incoming == (current := growing.at(record.revision)):
+        elif not isinstance(growing, Grown) or self._hydrating or incoming == (current := self._now(record, growing)):
             return None
         elif ends:
             if lost := diverging(current, incoming):
@@ -287,6 +287,11 @@ class Turn:
         else:
             self._report("kept_partial", f"a snapshot with less {key} than was accumulated")
         return Node({key: growing if isinstance(growing, Grown) else current})
+
+    def _now(self, record: Record, growing: Grown) -> Any:
+        """What deltas built up; a patch has looked at it already."""
+        key = _DETAILS[record.body.kind]
+        return growing.at(record.revision) if self._before is None else self._before.get(key)
 
     def _settle(self, record: Record, status: str | None) -> None:
         """Note the status; a terminal one closes the record."""

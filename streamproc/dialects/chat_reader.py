@@ -1,6 +1,7 @@
 """The commonest chunks: one choice with a piece of its text, of the arguments of one call, or of what the model thinks.
 
-They are read by structs so narrow that a chunk which decodes says nothing else that this dialect would look at.
+They are read by structs so narrow that a chunk which decodes says nothing else that this dialect would look at; and
+those that are like one that was read so, by chat_pattern.py.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,13 @@ import msgspec
 from msgspec import Struct
 
 from streamproc.core.events import Event
+from streamproc.core.fragments import FragmentError
 from streamproc.core.spot import Spot
 from streamproc.dialects.chat_choice import Choice
+from streamproc.dialects.chat_pattern import Pattern
 
 __all__ = ["Reader"]
 
-_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _Nothing: TypeAlias = Literal["", None]
 
 
@@ -89,6 +91,31 @@ _read_text: Final = msgspec.json.Decoder(_TextChunk).decode
 _read_thought: Final = msgspec.json.Decoder(_ThoughtChunk).decode
 
 
+_Place: TypeAlias = tuple[int, int | None]
+"""Index of a choice and of a call in it; None for its text."""
+
+_MAX_MISSES: Final = 8
+
+
+def _piece(payload: bytes) -> tuple[_Place | None, str | None]:
+    """Where a payload belongs, and its text; nothing when it is anything else."""
+    try:
+        choice = _read_text(payload).choices[0]
+    except FragmentError:
+        return None, None
+    delta = choice.delta
+    if delta.tool_calls is None:
+        return (choice.index, None), delta.content
+    piece = delta.tool_calls[0]
+    return (choice.index, piece.index), None if delta.content else piece.function.arguments
+
+
+def _text_at(place: _Place | None, payload: bytes) -> str | None:
+    """The text of a payload that belongs to a place."""
+    found, text = _piece(payload)
+    return text if found == place else None
+
+
 class Reader:
     """Reads chunks of the choices that are known.
 
@@ -104,47 +131,65 @@ class Reader:
         self.choices: dict[int, Choice] = {}
         self._keeps = keeps
         self._left: bytes | None = None  # the last payload that is no text
+        self._place: _Place | None = None  # of the last one that is
+        self._pattern: Pattern | None = None  # of payloads for that place
+        self._misses = 0  # patterns in a row that were of no use; with too many this wire has none
 
     def text(self, payloads: Sequence[bytes], at: int) -> tuple[Spot, list[str]] | None:
         """The `TextReader` of the dialect."""
-        spot: Spot | None = None
-        texts: list[str] = []
-        choices, left = self.choices, self._left
-        for position in range(at, len(payloads)):
-            payload = payloads[position]
-            if payload is left:
-                break
-            try:
-                choice = _read_text(payload).choices[0]
-            except _ERRORS:
-                self._left = payload
-                break
-            known = choices.get(choice.index)
-            if known is None:
-                break
-            delta = choice.delta
-            text, pieces = delta.content, delta.tool_calls
-            if pieces is None:
-                place, slot = known.text, None
-            else:
-                piece = pieces[0]
-                slot = known.by_index.get(piece.index)
-                if text or slot is None:
-                    break
-                place, text = slot.spot, piece.function.arguments
-            if not text or place is None or (place is not spot and spot is not None):
-                break
+        if payloads[at] is self._left:
+            return None
+        rest = payloads[at:] if at else payloads
+        place, pattern = self._place, self._pattern
+        texts = [] if pattern is None else pattern.texts(rest)
+        if texts:
+            self._misses = 0
+        else:
+            place, texts = self._pieces(rest)
+            self._learn(place, rest[len(texts) - 1], texts)
+        known = self.choices.get(place[0]) if place is not None and texts else None
+        if place is None or known is None:
+            self._left = payloads[at]
+            return None
+        if place[1] is None:
+            spot = known.text
+        else:
+            slot = known.by_index.get(place[1])
+            spot = None if slot is None else slot.spot
             if slot is not None and self._keeps:
-                known.slots.keep(slot, text)
-            spot = place
+                for text in texts:
+                    known.slots.keep(slot, text)
+        if spot is None:
+            self._left = payloads[at]
+            return None
+        return spot, texts
+
+    @staticmethod
+    def _pieces(payloads: Sequence[bytes]) -> tuple[_Place | None, list[str]]:
+        """The texts up to the first that is another one, or none at all."""
+        first: _Place | None = None
+        texts: list[str] = []
+        for payload in payloads:
+            place, text = _piece(payload)
+            if not text or (place != first and texts):
+                break
+            first = place
             texts.append(text)
-        return None if spot is None else (spot, texts)
+        return first, texts
+
+    def _learn(self, place: _Place | None, payload: bytes, texts: Sequence[str]) -> None:
+        """Take a pattern from a payload that was read, if more of its place are likely to come."""
+        is_known = place == self._place
+        self._misses += is_known and self._pattern is not None
+        self._place, self._pattern = place, None
+        if texts and (is_known or len(texts) > 1) and self._misses < _MAX_MISSES:
+            self._pattern = Pattern.learn(payload, texts[-1], lambda probe: _text_at(place, probe))
 
     def thought(self, payload: bytes) -> list[Event] | None:
         """The events of a piece of reasoning; None when the payload is anything else."""
         try:
             choice = _read_thought(payload).choices[0]
-        except _ERRORS:
+        except FragmentError:
             return None
         known = self.choices.get(choice.index)
         if known is None:

@@ -17,6 +17,14 @@ from streamproc.dialects.responses.slots import Slot, is_index
 
 __all__ = ["Growth"]
 
+_FRAGMENTS: Final[Mapping[str, str]] = {
+    "function_call": "response.function_call_arguments.delta",
+    "custom_tool_call": "response.custom_tool_call_input.delta",
+    "mcp_call": "response.mcp_call_arguments.delta",
+    "code_interpreter_call": "response.code_interpreter_call_code.delta",
+}
+"""Type of a call -> the event with a fragment of its text."""
+
 _MAX_BLOCKS: Final = 10_000  # of a message
 _EMPTY: Final[Mapping[str, Any]] = {"type": "text", "text": {"value": "", "annotations": []}}
 _EMPTY_REFUSAL: Final[Mapping[str, Any]] = {"type": "refusal", "refusal": ""}
@@ -32,6 +40,12 @@ class Growth:
         """
         self._texts = texts
         self._shared: set[int] = set()  # indexes of which the fast way cannot tell what they mean
+
+    def begin(self, slot: Slot) -> None:
+        """A call appears, whose text may grow."""
+        spot = _spot(slot, 0) if slot.kind in _FRAGMENTS and slot.index not in self._shared else None
+        if spot is not None:
+            self._texts.note_first(_FRAGMENTS[slot.kind], slot.index, spot, slot.spots)
 
     def text(self, slot: Slot, event: Mapping[str, Any], member: str, *, of_message: bool) -> list[Event]:
         """A fragment of a text, in `delta`; or the whole text, in another member, which is news if no fragment was."""
@@ -99,7 +113,7 @@ class Growth:
 
     def end(self, slot: Slot) -> None:
         """The item is done; what comes after that is odd."""
-        if slot.spots:
+        if slot.spots or slot.kind in _FRAGMENTS:
             self._texts.forget(slot.index)
 
 

@@ -7,7 +7,6 @@ What the canonical form has no member for stays in the native form, see `rest`; 
 """
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -157,9 +156,13 @@ def rest(item: Item, id: str) -> dict[str, Any]:
 
 def _argument_name(item: Item) -> str:
     """Which member holds what counts as the arguments."""
-    texts = (name for name in _TEXTS if isinstance(item.get(name), str))
-    objects = (name for name in _OBJECTS if isinstance(item.get(name), (dict, list)))
-    return next(chain(texts, objects), "")
+    for name in _TEXTS:
+        if isinstance(item.get(name), str):
+            return name
+    for name in _OBJECTS:
+        if isinstance(item.get(name), (dict, list)):
+            return name
+    return ""
 
 
 def _code_output(entry: Item) -> Item:

@@ -65,8 +65,11 @@ class Life:
 
     def begins_another(self, name: str, event: Payload) -> bool:
         """Whether an event begins a response after another one, which is over then."""
-        current, id = self._current, native_id(_response_of(event))
-        if name not in _BEGINNINGS or current is None or not current.native_id or id == current.native_id:
+        current = self._current
+        if name not in _BEGINNINGS or current is None or not current.native_id:
+            return False
+        id = native_id(_response_of(event))
+        if id == current.native_id:
             return False
         if not current.has_ended and (name != "response.created" or not id):
             return False  # the same under another id

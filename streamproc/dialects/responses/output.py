@@ -186,6 +186,7 @@ class Output:
             slot.blocks.update(range(len(blocks)))
             return slot, translation.open_message(slot.id, slot.id, blocks, **extras)
         slot.has_text = bool(argument_text(item))
+        self.growth.begin(slot)
         return slot, translation.open_tools(slot.id, [tool_call(item, slot.call)], **extras)
 
     def _finish(self, slot: Slot, item: Item, how: str) -> list[Event]:

@@ -14,9 +14,11 @@ from streamproc import Change, Event, Limits, Reducer, StreamProcessor
 from streamproc.core.change import encode_change
 from streamproc.core.context import StreamContext
 from streamproc.core.events import DONE
+from streamproc.core.fragments import TextPath
 from streamproc.core.patch import Patch
 from streamproc.core.spot import Spot
 from streamproc.core.sse import Frame
+from streamproc.model.wire import to_wire
 from tests.streams import message, run, step
 
 FUNCTION = ("function", "function", "arguments")
@@ -69,7 +71,7 @@ class Table:
 
     def is_known(self, spot: Spot) -> bool:
         """Whether fragments for it need no event."""
-        return self.reducer._place(spot, self.context) is not None
+        return spot.place is not None and spot.place.text(self.context.owner) is not None
 
     def general(self, spot: Spot, text: str) -> list[Change]:
         return self.reducer.apply(spot.delta(text), self.context)
@@ -102,14 +104,62 @@ def test_same_changes_by_either_way(size: int) -> None:
 
 
 def test_known_spot_is_taken_at_once() -> None:
-    """After its first fragment a spot needs no event; its changes have only their text."""
+    """It needs no event, not even for its first fragment; its changes have only their text."""
     table = Table()
     spot, _ = the_spots()
     first, second, third = table.fast((spot, "a"), (spot, "b"), (spot, "c"))
 
-    assert first.around is None
-    assert [second.piece, third.piece] == [b'"b"', b'"c"']
-    assert second.around is third.around is spot.around
+    assert [first.piece, second.piece, third.piece] == [b'"a"', b'"b"', b'"c"']
+    assert first.around is second.around is third.around is spot.around
+
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{", "output": None}}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"type": "tool_calls", "tool_calls": [CALL]},
+        {"type": "tool_calls", "tool_calls": [{**CALL, "id": "call_0"}, CALL, 7]},
+        {"type": "tool_calls", "tool_calls": [7]},
+        {"type": "tool_calls", "tool_calls": []},
+        {"type": "tool_calls", "tool_calls": None},
+        {"type": "tool_calls", "tool_calls": [{**CALL, "type": "custom"}]},
+        {"type": "tool_calls", "tool_calls": [{**CALL, "function": None}]},
+        {"type": "tool_calls", "tool_calls": [{**CALL, "function": {"name": "f", "arguments": None}}]},
+        {"type": "tool_calls", "tool_calls": [{**CALL, "function": {"name": "f"}}]},
+        {"type": "message_creation", "message_creation": {"message_id": "msg_1"}},
+        {"type": "message_creation", "tool_calls": [CALL]},
+        None,
+        "tool_calls",
+    ],
+)
+@pytest.mark.parametrize("path", [FUNCTION, ("brand_new", "function", "arguments")])
+def test_first_fragment_for_a_snapshot(details: object, path: TextPath) -> None:
+    """Whatever the snapshot holds, and whether or not anybody knows the type of the call."""
+    fast, general = Table(), Table()
+    spot = Spot.tool_text("step_2", 0, path)
+    created = Event("thread.run.step.created", Patch(id="step_2", members={"step_details": details}))
+    for table in (fast, general):
+        table.reducer.apply(created, table.context)
+    changes = fast.fast((spot, "a"), (spot, "b"))
+    expected = [change for text in "ab" for change in general.general(spot, text)]
+
+    assert told(changes) == told(expected)
+    assert [to_wire(change.state) for change in changes if change.kind == "step"] == [
+        to_wire(change.state) for change in expected if change.kind == "step"
+    ]
+    assert to_wire(fast.reducer.steps["step_2"]) == to_wire(general.reducer.steps["step_2"])
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_first_fragment_for_a_message(index: int) -> None:
+    """A block that the snapshot has grows at once; for another one the rules make it."""
+    fast, general = Table(), Table()
+    spot = Spot.message_text("msg_1", index)
+
+    assert told(fast.fast((spot, "a"))) == told(general.general(spot, "a"))
+    assert to_wire(fast.reducer.messages["msg_1"]) == to_wire(general.reducer.messages["msg_1"])
 
 
 def test_unknown_object_is_left_to_the_rules() -> None:

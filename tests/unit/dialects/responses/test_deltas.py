@@ -128,3 +128,42 @@ def test_texts_that_are_never_read_fast() -> None:
         "response.mcp_call_arguments.delta",
         "response.code_interpreter_call_code.delta",
     }
+
+
+@pytest.mark.parametrize("name", [None, ARGUMENTS])
+def test_first_fragment_of_a_text(name: str | None) -> None:
+    """It is read as all others are, and noted where whoever reads slowly will look; an empty one is none."""
+    noted = Noted()
+    seen: dict[int, Spot] = {}
+    noted.texts.note_first(ARGUMENTS, 2, noted.arguments, seen)
+    read = noted.readers[name]
+    row = [payload(text, index=2, name=ARGUMENTS) for text in ("", "a", "b")]
+
+    assert (read(row, 0), seen) == (None, {})
+    assert (read(row, 1), seen) == ((noted.arguments, ["a", "b"]), {0: noted.arguments})
+    assert read(row, 2) == (noted.arguments, ["b"])
+
+
+def test_first_fragment_with_an_old_number() -> None:
+    """Nothing was read, and so nothing is noted."""
+    noted = Noted()
+    seen: dict[int, Spot] = {}
+    noted.texts.note_first(ARGUMENTS, 2, noted.arguments, seen)
+    noted.numbers.note(5)
+
+    assert noted.readers[ARGUMENTS]([payload("a", 5, index=2, name=ARGUMENTS)], 0) is None
+    assert seen == {}
+
+
+def test_first_fragments_that_are_forgotten() -> None:
+    """Of one item, of all, or since there are too many."""
+    noted = Noted()
+    for index in range(2, 260):
+        noted.texts.note_first(ARGUMENTS, index, noted.arguments, {})
+    read = noted.readers[ARGUMENTS]
+    noted.texts.forget(259)
+    found = [read([payload("a", index=index, name=ARGUMENTS)], 0) for index in (257, 258, 259)]
+    noted.texts.clear()
+
+    assert found == [None, (noted.arguments, ["a"]), None]
+    assert read([payload("a", index=258, name=ARGUMENTS)], 0) is None
