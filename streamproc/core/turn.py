@@ -91,6 +91,8 @@ class Turn:
             context.thread_id = _text(event.data.get("id"))
         elif (kind := snapshot_kind(event.name)) is not None:
             self._snapshot(kind, event.data)
+            if self._hydrating and kind == "step":  # of a dialect whose streams wait for outputs, perhaps
+                self._waits(event.data)
         else:
             self._report("unknown_event", "no event of this vocabulary")
         return self._changes
@@ -200,7 +202,13 @@ class Turn:
         self._event = Event(name, data, msgspec.json.encode(data))
         self._is_patched = True
         self._snapshot(kind, data)
-        if kind == "step" and (record := self._table.records["step"].get(self._id)) is not None:
+        if kind == "step":
+            self._waits(data)
+
+    def _waits(self, data: dict[str, Any]) -> None:
+        """Note for the outputs of which calls a step waits now."""
+        record = self._table.records["step"].get(self._id)
+        if record is not None:
             self._table.wait(record, () if record.closed else awaited_calls(data))
 
     def _follow(self, kind: Kind, data: dict[str, Any]) -> None:

@@ -355,6 +355,15 @@ def test_forgotten_step_waits_no_more() -> None:
     assert table.reducer._table._waiting == {}
 
 
+def test_hydrated_step_waits() -> None:
+    """What was asked for after a lost connection is answered like any other."""
+    table = Table()
+    table.reducer.hydrate(Table(waiting("step_1", "call_1")).reducer.steps["step_1"], table.context)
+    (change,) = table.apply(answer("call_1"))
+
+    assert (change.event, change.id) == ("thread.run.step.completed", "step_1")
+
+
 def test_restored_step_waits() -> None:
     """After a restart an output still finds its step; one that ended, or is no step that waits, is not looked for."""
     state = msgspec.json.encode(
