@@ -12,8 +12,8 @@ that it must not leave behind. The lanes are tasks in a group of the caller's, w
         await fanout.drain(5.0)
 
 Handing four sinks a batch costs as much as making a change or two, and waking their tasks more than that. So changes
-are handed on every three milliseconds at most, or as soon as many of them have come; after three quiet ones, at once.
-A few changes that come sooner wait for the end of the three and go as one batch.
+are handed on every two milliseconds at most, or as soon as many of them have come; after two quiet ones, at once.
+A few changes that come sooner wait for the end of the two and go as one batch.
 """
 
 from asyncio import TimerHandle, get_running_loop
@@ -41,7 +41,7 @@ __all__ = ["Fanout"]
 
 log = structlog.get_logger("streamproc")
 
-_GAP_S: Final = 0.003  # between two times that sinks are handed something ...
+_GAP_S: Final = 0.002  # between two times that sinks are handed something ...
 _GATHERED_MAX: Final = 128  # ... unless so many changes came since the first one; none where an inbox is that small
 
 
@@ -110,7 +110,7 @@ class Fanout:
         gathered = self._gathered
         if not gathered:
             if not batch or not self._lanes:
-                return self._may_be_full
+                return False
             self._first = first
         gathered += batch
         if len(gathered) >= self._gathered_max:

@@ -57,49 +57,6 @@ async def test_all_sinks_get_the_same_batch_and_none_can_change_it() -> None:
 
 
 @virtual
-async def test_changes_that_come_soon_after_others_go_as_one_batch() -> None:
-    """At the end of 3 ms; those that come after a quiet time go at once."""
-    sink = Scripted()
-    fanout = Fanout([sink])
-    times = [0.0, 0.001, 0.0025, 0.0075, 0.008]
-    async with anyio.create_task_group() as group:
-        await fanout.start(group)
-        for change, time_s in zip(deltas(5), times, strict=True):
-            await anyio.sleep_until(time_s)
-            fanout.offer([change])
-        await anyio.sleep(1)
-        await fanout.drain(1)
-
-    assert [(round(time_s, 6), seqs) for time_s, seqs in sink.calls] == [
-        (0, [1]),
-        (0.003, [2, 3]),
-        (0.0075, [4]),
-        (0.0105, [5]),
-    ]
-
-
-@virtual
-async def test_many_changes_that_come_soon_after_others_do_not_wait() -> None:
-    """One short of 128 do."""
-    sink = Scripted()
-    fanout = Fanout([sink])
-    changes = deltas(129)
-    waited: list[list[int]] = []
-    async with anyio.create_task_group() as group:
-        await fanout.start(group)
-        fanout.offer(changes[:1])
-        fanout.offer(changes[1:128])
-        await anyio.sleep(0.001)
-        waited += [seqs for _, seqs in sink.calls]
-        fanout.offer(changes[128:])
-        await anyio.sleep(0.001)
-        await fanout.drain(1)
-
-    assert waited == [[1]]
-    assert sink.calls == [(0, [1]), (0.001, [*range(2, 130)])]
-
-
-@virtual
 async def test_without_sinks_nothing_waits() -> None:
     fanout = Fanout([])
     async with anyio.create_task_group() as group:
@@ -170,23 +127,6 @@ async def test_reading_pauses_while_a_required_sink_is_full() -> None:
     assert times == [0, 0, 0, 1, 2, 3]
     assert of(fanout).acked == 6
     assert [(entry["event"], entry["pending"]) for entry in logs] == [("sink.paused_reading", 3)]
-
-
-@virtual
-async def test_an_offer_tells_that_there_may_be_no_room() -> None:
-    """From the one that fills an inbox on, whichever sink's it is."""
-    fanout = Fanout([Scripted(), (Scripted(NEVER), DeliveryPolicy(inbox_max=2, batch_max=1))])
-    told: list[bool] = []
-    async with anyio.create_task_group() as group:
-        await fanout.start(group)
-        fanout.offer(deltas(1))
-        await anyio.sleep(1)  # it is being written, and never will be
-        for batch in (deltas(1), deltas(1), []):
-            told.append(fanout.offer(batch))
-            await anyio.sleep(1)
-        await fanout.drain(1)
-
-    assert told == [False, True, True]
 
 
 @virtual
