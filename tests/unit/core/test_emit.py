@@ -281,3 +281,11 @@ def test_states_without_a_run() -> None:
 
     assert created.data["step_details"]["tool_calls"] == []
     assert delta.data["delta"]["step_details"]["tool_calls"] == [{"index": 1, "id": "a"}]
+
+
+def test_states_of_a_message_without_text() -> None:
+    """There is nothing to add to it."""
+    state = {"id": "msg_1", "status": "completed", "content": []}
+    events = [*emit_states([("message", json.dumps(state).encode())])]
+
+    assert names(events) == ["thread.message.created", "thread.message.completed"]
