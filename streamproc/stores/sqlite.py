@@ -111,6 +111,7 @@ class SqliteStore:
         self._wake, self._ended = Event(), Event()
         self._is_full = False
         self._failed = False  # the last commit
+        self._was_appended = False  # since it was opened
         self._due_s: float | None = None  # when cursors are committed at the latest
         self._is_open = True
         self._group = create_task_group()
@@ -165,6 +166,7 @@ class SqliteStore:
         self._check_open()
         if not changes:
             return self.head
+        self._was_appended = True
         work = Append(changes)
         self._growing.choose(work.touched)
         await self._call(self._appends, work)
@@ -364,8 +366,8 @@ class SqliteStore:
     def _forget_to(self) -> int:
         """The last position that nobody needs any more."""
         asked = [cursor for cursor in self._cursors.values() if cursor.is_asked]
-        if not asked and not self._is_full:
-            return 0  # nobody said yet what is needed
+        if not asked and not self._is_full and not self._was_appended:
+            return 0  # nobody said yet what is needed; whoever has sinks asks for them before the first change
         settled = min((cursor.position for cursor in asked if cursor.required), default=self.head)
         needed = self._growing.needed_from()
         kept = 0 if self._is_full else self._keep_changes
