@@ -145,7 +145,7 @@ async def test_second_signal_does_not_wait(number: signal.Signals, tmp_path: Pat
 @pytest.mark.asyncio
 async def test_what_passed_unrecorded_is_told_at_the_end(tmp_path: Path) -> None:
     """Its reasons and how often; nothing of the traffic."""
-    async with serving(Response([b"event: unknown\ndata: {}\n\n"])) as upstream:
+    async with serving(Response([Send(b"event: unknown\ndata: {}\n\n")])) as upstream:
         with started("--upstream", upstream, "--store", tmp_path / "runs.db") as (child, url):
             async with aiohttp.ClientSession() as session, session.get(url) as answer:
                 await answer.read()

@@ -124,7 +124,8 @@ class Standing(MemoryStore):
 async def test_a_run_that_comes_back_while_the_store_takes_its_time() -> None:
     """What was due when the look began is due no more."""
     idle = IdleRuns(idle_timeout_s=100.0, keep_s=None)
-    async with Pipeline(store=Standing(), on_changes=idle.heard) as pipeline, anyio.create_task_group() as group:
+    pipeline = Pipeline(store=Standing(), on_changes=idle.heard)
+    async with pipeline, anyio.create_task_group() as group:
         stream = await pipeline.push("two")
         await stream.feed(sse(run("in_progress", "run_a"), run("in_progress", "run_b")))
         await anyio.sleep(110)
@@ -132,9 +133,9 @@ async def test_a_run_that_comes_back_while_the_store_takes_its_time() -> None:
         await anyio.sleep(10)
         await stream.feed(sse(run("in_progress", "run_b", model="other")))
         await anyio.sleep(50)
-        noted = {id: pipeline.reducer.note("run", id).inferred_status for id in pipeline.runs}
         stream.end()
 
+    noted = {id: pipeline.reducer.note("run", id).inferred_status for id in pipeline.runs}
     assert noted == {"run_a": "expired", "run_b": None}
 
 
