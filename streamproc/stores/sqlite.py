@@ -274,17 +274,19 @@ class SqliteStore:
 
         Shielded: whoever is cancelled may still have something to store on its way out.
         """
-        with CancelScope(shield=True):
-            while True:
-                calls = self._take()
-                if calls or (self._can_make_room() and not self._failed):
-                    await self._commit(calls)
-                elif not self._is_open:
-                    break
-                else:
-                    await self._something()
-            self._refuse()
-            await self._commit([], leaving=True)
+        try:
+            with CancelScope(shield=True):
+                while True:
+                    calls = self._take()
+                    if calls or (self._can_make_room() and not self._failed):
+                        await self._commit(calls)
+                    elif not self._is_open:
+                        break
+                    else:
+                        await self._something()
+                self._refuse()
+                await self._commit([], leaving=True)
+        finally:  # asyncio's own cancelling, after a second Ctrl-C, minds no shield
             self._ended.set()
 
     async def _something(self) -> None:

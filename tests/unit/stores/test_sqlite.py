@@ -668,6 +668,35 @@ async def test_locked_database_fails_one_append_and_takes_the_next(path: Path) -
     assert [log["event"] for log in logs] == ["store.commit_failed"]
 
 
+INTERRUPTED = """
+import asyncio, os, signal, sys
+from anyio import CancelScope, sleep
+from streamproc.stores.sqlite import SqliteStore
+async def main():
+    loop = asyncio.get_running_loop()
+    async with SqliteStore(sys.argv[1]):
+        loop.call_later(0.1, os.kill, os.getpid(), signal.SIGINT)
+        try:
+            await sleep(60)
+        finally:
+            loop.call_later(0.1, os.kill, os.getpid(), signal.SIGINT)
+            with CancelScope(shield=True):
+                await sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_second_ctrl_c_ends_the_process(path: Path) -> None:
+    """asyncio cancels every task then, the store's too; leaving the store does not wait for what was cancelled."""
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(path)], capture_output=True, text=True, check=False, timeout=20
+    )
+
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+    assert "store.closed" in result.stdout
+
+
 FULL = """
 import resource
 await store.cursor("a", required=True)
