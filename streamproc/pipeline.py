@@ -62,6 +62,7 @@ log = structlog.get_logger("streamproc")
 DialectLike: TypeAlias = str | Dialect | DialectFactory
 SourceLike: TypeAlias = Source | Iterable[Any] | AsyncIterable[Any]
 
+_PROBE: Final = "streamproc.ready"
 _SILENT: Final = "streamproc.idle"
 """The stream of what is only inferred, since no stream brought it."""
 _SOURCE_RETRY: Final = Retry(max_attempts=10, max_elapsed_s=300.0)
@@ -372,7 +373,7 @@ class Pipeline:
         if not self._is_open or self._is_full:
             return False
         try:
-            await self._next_epoch("can_take")
+            await self._next_epoch(_PROBE)
         except StoreError:
             return False
         return True

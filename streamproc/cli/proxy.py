@@ -1,8 +1,6 @@
 """`proxy`: passes requests on to an API, and records the runs in its streams, until it is told to end."""
 
-import signal
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Annotated, Final, Literal
 
@@ -33,12 +31,14 @@ Credentials pass through and are not kept. The proxy asks for none of its own:
 whoever can connect to it can use the upstream as far as his own ones allow.
 
 SIGTERM and SIGINT let what is under way end, for up to --drain seconds; a
-second one does not wait.
+second one ends the process at once, which loses nothing that is in the store.
+At the end it says how much passed unrecorded, and why.
 
 Exit codes:
   0    told to end
   2    bad usage: no URL, an address that is taken or public, a store that
-       cannot be used"""
+       cannot be used
+  130, 143  a second SIGINT or SIGTERM"""
 
 
 def proxy(
@@ -84,6 +84,7 @@ def proxy(
         from streamproc.pipeline import Pipeline
         from streamproc.stores.sqlite import SqliteStore
         from streamproc.worker.proxy import Proxy
+        from streamproc.worker.signals import first_signal
 
         pipeline = Pipeline(store=SqliteStore(store), drain_s=drain)
         opened = Proxy(
@@ -97,11 +98,16 @@ def proxy(
             idle_timeout_s=idle_timeout,
             drain_s=drain,
         )
-        async with pipeline, opened:
-            note(f"proxy: listens on {opened.url}, passes on to {opened.upstream}, records in {store}")
-            await _told_to_end((signal.SIGTERM, signal.SIGINT))
-            statistics = opened.statistics()
-            note(f"proxy: ends; {statistics.requests} requests, {statistics.active} of them under way")
+        told = anyio.Event()
+        with first_signal(lambda _: told.set()):
+            async with pipeline, opened:
+                note(f"proxy: listens on {opened.url}, passes on to {opened.upstream}, records in {store}")
+                await told.wait()
+                statistics = opened.statistics()
+                note(f"proxy: ends; {statistics.requests} requests, {statistics.active} of them under way")
+        if untapped := opened.statistics().untapped:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(untapped.items()))
+            note(f"proxy: passed unrecorded: {reasons}")
 
     from streamproc.cli.logs import logs_as_notes
 
@@ -109,15 +115,6 @@ def proxy(
     with logs_as_notes():
         anyio.run(serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     return Exit.OK
-
-
-async def _told_to_end(signals: Sequence[signal.Signals]) -> None:
-    """Return at the first signal; a further one does what it always does."""
-    import anyio
-
-    with anyio.open_signal_receiver(*signals) as received:
-        async for _ in received:
-            return
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -111,6 +111,7 @@ class SqliteStore:
         self._wake, self._ended = Event(), Event()
         self._is_full = False
         self._failed = False  # the last commit
+        self._was_appended = False  # since it was opened
         self._due_s: float | None = None  # when cursors are committed at the latest
         self._is_open = True
         self._group = create_task_group()
@@ -165,6 +166,7 @@ class SqliteStore:
         self._check_open()
         if not changes:
             return self.head
+        self._was_appended = True
         work = Append(changes)
         self._growing.choose(work.touched)
         await self._call(self._appends, work)
@@ -272,17 +274,19 @@ class SqliteStore:
 
         Shielded: whoever is cancelled may still have something to store on its way out.
         """
-        with CancelScope(shield=True):
-            while True:
-                calls = self._take()
-                if calls or (self._can_make_room() and not self._failed):
-                    await self._commit(calls)
-                elif not self._is_open:
-                    break
-                else:
-                    await self._something()
-            self._refuse()
-            await self._commit([], leaving=True)
+        try:
+            with CancelScope(shield=True):
+                while True:
+                    calls = self._take()
+                    if calls or (self._can_make_room() and not self._failed):
+                        await self._commit(calls)
+                    elif not self._is_open:
+                        break
+                    else:
+                        await self._something()
+                self._refuse()
+                await self._commit([], leaving=True)
+        finally:  # asyncio's own cancelling, after a second Ctrl-C, minds no shield
             self._ended.set()
 
     async def _something(self) -> None:
@@ -364,8 +368,8 @@ class SqliteStore:
     def _forget_to(self) -> int:
         """The last position that nobody needs any more."""
         asked = [cursor for cursor in self._cursors.values() if cursor.is_asked]
-        if not asked and not self._is_full:
-            return 0  # nobody said yet what is needed
+        if not asked and not self._is_full and not self._was_appended:
+            return 0  # nobody said yet what is needed; whoever has sinks asks for them before the first change
         settled = min((cursor.position for cursor in asked if cursor.required), default=self.head)
         needed = self._growing.needed_from()
         kept = 0 if self._is_full else self._keep_changes

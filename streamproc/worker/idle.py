@@ -1,8 +1,8 @@
 """IdleRuns: when each run was last heard of, so that none looks in progress or is remembered for ever.
 
-It is shown each batch of changes and notes the run of the last one, no more: batches are of one run, nearly always.
-What it missed (several runs in one batch, those that a store brought back) it finds when it looks through all that the
-pipeline knows, every few seconds; these count as heard of then.
+It is shown each batch of changes and notes the runs in it, which is one nearly always. What it missed (those that a
+store brought back) it finds when it looks through all that the pipeline knows, every few seconds; these count as heard
+of then. While a look waits for the store, runs may be heard of again; so what is due is asked anew for each.
 """
 
 from collections import OrderedDict
@@ -63,10 +63,13 @@ class IdleRuns:
 
     def heard(self, changes: Sequence[Change]) -> None:
         """Take note of a batch; for `Pipeline(on_changes=...)`."""
-        change = changes[-1]
-        run_id = change.run_id
-        if run_id is None or change.event == INFERRED:
-            return
+        noted: str | None = None
+        for change in changes:
+            if change.run_id is not None and change.run_id != noted and change.event != INFERRED:
+                noted = change.run_id
+                self._note(noted)
+
+    def _note(self, run_id: str) -> None:
         self._heard[run_id] = self._clock()
         self._heard.move_to_end(run_id)
         self._inferred.discard(run_id)
@@ -89,6 +92,8 @@ class IdleRuns:
             age_s = now_s - since_s
             if age_s < min(self._idle_timeout_s, self._keep_s):
                 break
+            if self._heard.get(run_id) != since_s:  # heard of while the look waited for the run before
+                continue
             has_ended = reducer.has_ended(run_id)
             if has_ended is None:
                 self._forget(run_id)
@@ -105,9 +110,10 @@ class IdleRuns:
                     changes = await pipeline.infer(run_id, self._status)
                 except StoreError as error:  # nothing was noted; the next look tries again
                     log.error("store.unavailable", cause=str(error))
-                    self._inferred.discard(run_id)
-                    self._heard[run_id] = since_s
-                    self._heard.move_to_end(run_id, last=False)
+                    if self._heard.get(run_id) == now_s and run_id in self._inferred:  # not heard of meanwhile
+                        self._inferred.discard(run_id)
+                        self._heard[run_id] = since_s
+                        self._heard.move_to_end(run_id, last=False)
                     return
                 if changes:  # else it had the status from before a restart
                     self.silent += 1

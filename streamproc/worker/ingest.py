@@ -35,6 +35,7 @@ OFFSET: Final = "Stream-Offset"
 
 _PATH: Final = "/v1/streams/{stream}"
 _NAME_MAX: Final = 200
+_OWN: Final = "streamproc."  # inferred statuses, probes of the store and objects that pass the proxy have such streams
 _KINDS: Final[Mapping[str, BodyKind]] = {"text/event-stream": "sse", "application/x-ndjson": "ndjson"}
 _BROKEN: Final = (ConnectionError, ClientPayloadError, web.RequestPayloadError)
 _PIECE_BYTES: Final = 16 * 1024
@@ -322,6 +323,8 @@ def _name(text: str) -> str:
     """
     if not 0 < len(text) <= _NAME_MAX or "/" in text or not all("!" <= character <= "~" for character in text):
         raise Refused(400, "bad_name", f"expected a name of 1 to {_NAME_MAX} visible ASCII characters, without a slash")
+    if text.startswith(_OWN):
+        raise Refused(400, "bad_name", f"names that begin with {_OWN} are the worker's own")
     return text
 
 

@@ -25,7 +25,7 @@ log = structlog.get_logger("streamproc")
 
 _STREAM: Final = "text/event-stream"
 _JSON: Final = "application/json"
-_HYDRATED: Final = "hydrated"
+_HYDRATED: Final = "streamproc.hydrated"
 _NAME_MAX: Final = 200  # characters of a path in the name of a stream
 _AUTO: Final = "auto"
 

@@ -125,20 +125,35 @@ async def test_signal_cuts_off_what_does_not_end(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.asyncio
-async def test_second_signal_does_not_wait(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_second_signal_does_not_wait(number: signal.Signals, tmp_path: Path) -> None:
     """Whatever is under way."""
     async with serving(Response([Send(OPENING), Wait(60)])) as upstream:
         with started("--upstream", upstream, "--store", tmp_path / "runs.db", "--drain", "60") as (child, url):
             async with aiohttp.ClientSession() as session, session.get(url) as answer:
                 await answer.content.readexactly(len(OPENING))
-                child.terminate()
+                child.send_signal(number)
                 assert child.stderr is not None
                 await to_thread.run_sync(child.stderr.readline)
-                child.terminate()
-                with anyio.fail_after(5):
-                    code, _ = await to_thread.run_sync(ended, child)
+                child.send_signal(number)
+                code = await to_thread.run_sync(child.wait, 10)
 
-    assert code == -signal.SIGTERM
+    assert code == -number
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_what_passed_unrecorded_is_told_at_the_end(tmp_path: Path) -> None:
+    """Its reasons and how often; nothing of the traffic."""
+    async with serving(Response([Send(b"event: unknown\ndata: {}\n\n")])) as upstream:
+        with started("--upstream", upstream, "--store", tmp_path / "runs.db") as (child, url):
+            async with aiohttp.ClientSession() as session, session.get(url) as answer:
+                await answer.read()
+            child.terminate()
+            code, said = await to_thread.run_sync(ended, child)
+
+    assert code == 0
+    assert said.endswith("streamproc: proxy: passed unrecorded: unknown_dialect 1\n")
 
 
 @pytest.mark.parametrize(

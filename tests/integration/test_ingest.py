@@ -538,6 +538,7 @@ async def test_a_sink_that_is_behind_pauses_reading() -> None:
     [
         (head("POST", "/v1/streams/" + "x" * 201, 0, "Content-Type: text/event-stream"), 400),
         (head("POST", "/v1/streams/a%2Fb", 0, "Content-Type: text/event-stream"), 400),
+        (head("POST", "/v1/streams/streamproc.idle", 0, "Content-Type: text/event-stream"), 400),
         (head("POST", "/v1/streams/a%20b", 0, "Content-Type: text/event-stream"), 400),
         (head("POST", "/v1/streams/", 0, "Content-Type: text/event-stream"), 400),
         (head("POST", "/v1/streams/%C3%A4", 0, "Content-Type: text/event-stream"), 400),

@@ -371,7 +371,7 @@ async def test_what_every_required_sink_has_is_forgotten(path: Path) -> None:
         await store.cursor("lax", required=False)
     async with SqliteStore(path, keep_changes=0) as store:
         await store.append(ordinary_changes("first"))
-        assert store.statistics()["journal_changes"] == size  # nobody said yet what is needed
+        assert store.statistics()["journal_changes"] == size
         await store.cursor("a", required=True)
         assert await store.cursor("lax", required=False) == 0
         store.acknowledge("a", store.head)
@@ -396,6 +396,22 @@ async def test_newest_changes_are_kept_for_those_who_look(path: Path) -> None:
         kept = store.statistics()["journal_changes"]
 
     assert 300 <= kept < 300 + 2 * len(ordinary_changes("s"))
+
+
+@pytest.mark.asyncio
+async def test_without_sinks_only_the_newest_changes_are_kept(path: Path) -> None:
+    """Nobody asks for any; what is there from before stays until the first change, which comes after the asking."""
+    async with SqliteStore(path, keep_changes=300) as store:
+        for number in range(30):
+            await store.append(ordinary_changes(f"s{number}"))
+        kept = store.statistics()["journal_changes"]
+    async with SqliteStore(path, keep_changes=0) as store:
+        found = store.statistics()["journal_changes"]
+        await store.next_epoch("s")
+        untouched = store.statistics()["journal_changes"]
+
+    assert 300 <= kept < 300 + 2 * len(ordinary_changes("s"))
+    assert untouched == found >= 300
 
 
 @pytest.mark.asyncio
@@ -652,8 +668,38 @@ async def test_locked_database_fails_one_append_and_takes_the_next(path: Path) -
     assert [log["event"] for log in logs] == ["store.commit_failed"]
 
 
+INTERRUPTED = """
+import asyncio, os, signal, sys
+from anyio import CancelScope, sleep
+from streamproc.stores.sqlite import SqliteStore
+async def main():
+    loop = asyncio.get_running_loop()
+    async with SqliteStore(sys.argv[1]):
+        loop.call_later(0.1, os.kill, os.getpid(), signal.SIGINT)
+        try:
+            await sleep(60)
+        finally:
+            loop.call_later(0.1, os.kill, os.getpid(), signal.SIGINT)
+            with CancelScope(shield=True):
+                await sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_second_ctrl_c_ends_the_process(path: Path) -> None:
+    """asyncio cancels every task then, the store's too; leaving the store does not wait for what was cancelled."""
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(path)], capture_output=True, text=True, check=False, timeout=20
+    )
+
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+    assert "store.closed" in result.stdout
+
+
 FULL = """
 import resource
+await store.cursor("a", required=True)
 changes = ordinary_changes("s", 300)
 await store.append(changes)
 limit = resource.getrlimit(resource.RLIMIT_FSIZE)

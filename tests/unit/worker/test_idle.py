@@ -97,6 +97,48 @@ async def test_runs_that_no_batch_was_about() -> None:
     assert {log["run_id"] for log in logs if log["event"] == "run.fell_silent"} == set(noted)
 
 
+@virtual
+async def test_a_run_that_others_follow_in_each_batch() -> None:
+    """It is heard of as well: a batch may speak of several runs, and the last one is only one of them."""
+    idle = IdleRuns(idle_timeout_s=100.0, keep_s=None)
+    async with watched(idle) as pipeline:
+        stream = await pipeline.push("two")
+        for model in "abcd":
+            await stream.feed(sse(run("in_progress", "run_a", model=model), run("in_progress", "run_b", model=model)))
+            await anyio.sleep(60)
+        stream.end()
+
+    assert idle.silent == 0
+
+
+class Standing(MemoryStore):
+    """A store that takes its time to begin the stream of what is inferred."""
+
+    async def next_epoch(self, stream: str) -> int:
+        if stream == "streamproc.idle":
+            await anyio.sleep(50)
+        return await super().next_epoch(stream)
+
+
+@virtual
+async def test_a_run_that_comes_back_while_the_store_takes_its_time() -> None:
+    """What was due when the look began is due no more."""
+    idle = IdleRuns(idle_timeout_s=100.0, keep_s=None)
+    pipeline = Pipeline(store=Standing(), on_changes=idle.heard)
+    async with pipeline, anyio.create_task_group() as group:
+        stream = await pipeline.push("two")
+        await stream.feed(sse(run("in_progress", "run_a"), run("in_progress", "run_b")))
+        await anyio.sleep(110)
+        group.start_soon(idle.look, pipeline)
+        await anyio.sleep(10)
+        await stream.feed(sse(run("in_progress", "run_b", model="other")))
+        await anyio.sleep(50)
+        stream.end()
+
+    noted = {id: pipeline.reducer.note("run", id).inferred_status for id in pipeline.runs}
+    assert noted == {"run_a": "expired", "run_b": None}
+
+
 class Failing(MemoryStore):
     """A store that begins no stream of its own while it is told so."""
 

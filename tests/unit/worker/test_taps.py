@@ -420,7 +420,7 @@ async def test_store_that_fails_is_not_felt() -> None:
     assert bodies == [WHOLE, body]
     assert dict(proxy.statistics().untapped) == {"failed": 2}
     failures = [log for log in logs if log["event"] == "proxy.tap_failed"]
-    assert [(log["stream"][:4], log["cause"]) for log in failures] == [("GET ", "StoreError"), ("hydr", "StoreError")]
+    assert [(log["stream"][:4], log["cause"]) for log in failures] == [("GET ", "StoreError"), ("stre", "StoreError")]
 
 
 @pytest.mark.slow
