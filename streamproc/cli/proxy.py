@@ -83,10 +83,14 @@ def proxy(
     async def serve() -> None:
         from streamproc.pipeline import Pipeline
         from streamproc.stores.sqlite import SqliteStore
+        from streamproc.worker.config import LimitsConfig
+        from streamproc.worker.idle import IdleRuns
         from streamproc.worker.proxy import Proxy
         from streamproc.worker.signals import first_signal
 
-        pipeline = Pipeline(store=SqliteStore(store), drain_s=drain)
+        limits = LimitsConfig()
+        idle = IdleRuns(idle_timeout_s=limits.idle_timeout_s, keep_s=limits.evict_after_s)
+        pipeline = Pipeline(store=SqliteStore(store), drain_s=drain, on_changes=idle.heard)
         opened = Proxy(
             upstream,
             pipeline,
@@ -100,11 +104,13 @@ def proxy(
         )
         told = anyio.Event()
         with first_signal(lambda _: told.set()):
-            async with pipeline, opened:
+            async with pipeline, opened, anyio.create_task_group() as background:
+                background.start_soon(idle.watch, pipeline)
                 note(f"proxy: listens on {opened.url}, passes on to {opened.upstream}, records in {store}")
                 await told.wait()
                 statistics = opened.statistics()
                 note(f"proxy: ends; {statistics.requests} requests, {statistics.active} of them under way")
+                background.cancel_scope.cancel()
         if untapped := opened.statistics().untapped:
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(untapped.items()))
             note(f"proxy: passed unrecorded: {reasons}")

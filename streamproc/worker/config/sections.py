@@ -39,8 +39,8 @@ class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_header_bytes: Annotated[Count, Meta(description="of all headers of a request")] = 32 * 2**10
     header_timeout_s: Annotated[Seconds, Meta(description="how long the head of a request may take")] = 10.0
     idle_timeout_s: Annotated[Seconds, Meta(description="how long nothing at all of a body may come")] = 60.0
-    rate_per_s: Annotated[float, Meta(gt=0, description="requests a second of one client address, on average")] = 200.0
-    rate_burst: Annotated[Count, Meta(description="requests of one client address at once")] = 400
+    rate_per_s: Annotated[float, Meta(gt=0, description="requests a second of one client address, on average")] = 2000.0
+    rate_burst: Annotated[Count, Meta(description="requests of one client address at once")] = 4000
 
 
 class ProxyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
