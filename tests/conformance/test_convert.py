@@ -38,11 +38,10 @@ def retold(proc: StreamProcessor) -> Iterator[bytes]:
     """A stream for each run, from its last states; steps come before what they speak of."""
     tables: list[tuple[Kind, Mapping[str, Any]]] = [("step", proc.steps), ("message", proc.messages)]
     for run_id, run in proc.runs.items():
-        objects = [
-            ("run", run),
-            *((kind, obj) for kind, table in tables for obj in table.values() if obj.run_id == run_id),
-        ]
-        yield b"".join(map(encode_sse, emit_states((kind, to_wire(obj)) for kind, obj in objects)))
+        objects: list[tuple[Kind, bytes]] = [("run", to_wire(run))]
+        for kind, table in tables:
+            objects += [(kind, to_wire(obj)) for obj in table.values() if obj.run_id == run_id]
+        yield b"".join(map(encode_sse, emit_states(objects)))
 
 
 def texts_of(messages: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -35,7 +35,8 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
     def call(*words: str) -> Result:
         capfd.readouterr()
         code = main(list(words))
-        return Result(code, *capfd.readouterr())
+        captured = capfd.readouterr()
+        return Result(code, captured.out, captured.err)
 
     return call
 
