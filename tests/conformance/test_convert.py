@@ -40,7 +40,7 @@ def retold(proc: StreamProcessor) -> Iterator[bytes]:
     for run_id, run in proc.runs.items():
         objects: list[tuple[Kind, bytes]] = [("run", to_wire(run))]
         for kind, table in tables:
-            objects += [(kind, to_wire(obj)) for obj in table.values() if obj.run_id == run_id]
+            objects.extend((kind, to_wire(obj)) for obj in table.values() if obj.run_id == run_id)
         yield b"".join(map(encode_sse, emit_states(objects)))
 
 
