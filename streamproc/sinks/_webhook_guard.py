@@ -27,6 +27,9 @@ __all__ = ["CheckedResolver", "Guard", "TargetRefused", "guarded_connector"]
 # What parsers of URLs disagree about: some remove it, some take a \ for a /.
 _DISPUTED: Final = re.compile(r"[\x00-\x20\x7f\\]")
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+_NUMBER_AT_END: Final = re.compile(
+    r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE
+)  # an address or nothing: WHATWG URL
 _NAME_MAX: Final = 254  # characters, with a dot at the end
 _LOCAL: Final = re.compile(r"(.+\.)?localhost\.?", re.IGNORECASE)
 _LOOPBACK: Final = IPv4Address("127.0.0.1")  # which localhost is by definition, says RFC 6761
@@ -110,7 +113,7 @@ class Guard:
     def _check_host(self, host: str) -> None:
         address = _literal(host)
         if address is None:
-            if len(host) > _NAME_MAX or _NAME.fullmatch(host) is None:
+            if len(host) > _NAME_MAX or _NAME.fullmatch(host) is None or _NUMBER_AT_END.fullmatch(host):
                 raise ConfigError("url: its host is neither a name nor an address")
             if _LOCAL.fullmatch(host) is None:
                 return

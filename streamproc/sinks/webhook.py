@@ -6,6 +6,8 @@ comes again in _webhook_batch.py.
 """
 
 import io
+import os
+import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -239,10 +241,16 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Why there was no answer, without the text of a foreign error, which may quote the URL."""
+    """Why there was no answer, in words of the system: the texts of aiohttp's errors, `strerror` too, quote the URL."""
     system = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(system, TargetRefused):
-        return str(system)
-    if isinstance(system, OSError) and system.strerror:
-        return system.strerror
-    return type(error).__name__
+    match system:
+        case TargetRefused():
+            return str(system)
+        case socket.gaierror():
+            return system.strerror or "no address"
+        case ssl.SSLError():
+            return system.reason or type(system).__name__
+        case OSError() if system.errno:
+            return os.strerror(system.errno)
+        case _:
+            return type(system).__name__
