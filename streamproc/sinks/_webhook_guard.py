@@ -119,9 +119,10 @@ class Guard:
                 return
         what = why_refused(address or _LOOPBACK, self._allowed)
         if what is not None:
-            raise ConfigError(f"url: {host} is {address or _LOOPBACK} ({what}); allow_networks can name its network")
+            meaning = "" if host == str(address) else f" means {address or _LOOPBACK}, which"
+            raise ConfigError(f"url: {host}{meaning} is {what}; allow_networks can name its network")
         if isinstance(address, IPv4Address) and host != str(address):
-            raise ConfigError(f"url: {host} is {address}; write it so")
+            raise ConfigError(f"url: {host} means {address}; write it so")
 
 
 class CheckedResolver(AbstractResolver):

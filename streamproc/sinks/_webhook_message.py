@@ -97,7 +97,7 @@ def signers(secrets: Sequence[str | Secret]) -> "tuple[Webhook, ...]":
     """
     if not secrets:
         raise ConfigError("secrets: expected at least one")
-    return tuple(_signer(number, secret) for number, secret in enumerate(secrets))
+    return tuple(_signer(number, secret) for number, secret in enumerate(secrets, 1))
 
 
 def _signer(number: int, secret: str | Secret) -> "Webhook":
@@ -106,14 +106,14 @@ def _signer(number: int, secret: str | Secret) -> "Webhook":
     text = secret.reveal() if isinstance(secret, Secret) else secret
     encoded = text.removeprefix("whsec_")
     if encoded == text:
-        raise ConfigError(f"secrets[{number}]: expected whsec_ and base64")
+        raise ConfigError(f"secrets: number {number} has another form than whsec_ and base64")
     try:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ConfigError(f"secrets[{number}]: what follows whsec_ is no base64") from None
+        raise ConfigError(f"secrets: number {number} has no base64 after whsec_") from None
     if len(key) not in _SECRET_BYTES:
         expected = f"{_SECRET_BYTES.start} to {_SECRET_BYTES.stop - 1}"
-        raise ConfigError(f"secrets[{number}] holds {len(key)} bytes; expected {expected}")
+        raise ConfigError(f"secrets: number {number} holds {len(key)} bytes; expected {expected}")
     return Webhook(key)
 
 
