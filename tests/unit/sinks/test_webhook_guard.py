@@ -10,9 +10,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import aiohttp
 import pytest
 
 from streamproc.errors import ConfigError, SinkUnavailable
+from streamproc.sinks._webhook_guard import Guard, TargetRefused, guarded_connector
 from streamproc.sinks.webhook import WebhookSink
 from streamproc.testing.changes import ordinary_changes
 from tests.unit.sinks.webhooks import SECRET, Names, connects, sink_to
@@ -194,6 +196,24 @@ async def test_a_name_that_changes_its_meaning_is_judged_by_what_is_connected_to
     assert attempts == [("127.0.0.2", port)] * 2
     assert (names.asked, accepted) == (["rebinding.example"] * 3, [])
     assert len(receiver.arrived) == 3
+
+
+@pytest.mark.asyncio
+async def test_a_socket_for_an_internal_address_is_not_made() -> None:
+    """The last judgement, for what came by neither of the others: aiohttp asks no resolver for an address."""
+    async with listening() as (port, accepted):
+        with connects() as attempts:
+            for allowed in ([], ["127.0.0.0/8"]):
+                connector = guarded_connector(Guard(allow_networks=allowed), None)
+                async with aiohttp.ClientSession(connector=connector) as session:
+                    with pytest.raises(aiohttp.ClientError) as caught:
+                        await session.post(f"http://127.0.0.1:{port}/")
+                is_refused = isinstance(getattr(caught.value, "os_error", None), TargetRefused)
+
+                assert is_refused == (allowed == [])
+                assert len(attempts) == len(allowed)
+
+    assert len(accepted) == 1
 
 
 @pytest.mark.asyncio
