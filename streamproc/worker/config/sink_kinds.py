@@ -11,6 +11,7 @@ from msgspec import Meta
 from streamproc.plugins import PlugIn, SinkConfig
 from streamproc.protocols import Sink
 from streamproc.worker.config.values import Count, Seconds, Text
+from streamproc.worker.config.webhook_kind import WebhookSinkConfig, make_webhook
 
 __all__ = ["SINKS", "ConsoleSinkConfig", "JsonlSinkConfig"]
 
@@ -59,4 +60,5 @@ def _make_console(options: ConsoleSinkConfig) -> Sink:
 SINKS: Final[Mapping[str, PlugIn[Any]]] = {
     "jsonl": PlugIn(JsonlSinkConfig, _make_jsonl),
     "console": PlugIn(ConsoleSinkConfig, _make_console),
+    "webhook": PlugIn(WebhookSinkConfig, make_webhook),
 }
