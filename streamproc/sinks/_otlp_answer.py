@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from streamproc.sinks._retry_after import retry_after_s
+from streamproc.retry_after import retry_after_s
 
 __all__ = ["Answer", "answer_of"]
 

@@ -115,7 +115,7 @@ def _checked_url(name: str, value: str | Secret) -> URL:
     except ValueError:
         raise ConfigError(f"{name}: is no URL") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError(f"{name}: expected a URL that begins with http:// or https:// and names a host")
+        raise ConfigError(f"{name}: expected http:// or https:// and a host")
     return url.with_fragment(None)
 
 

@@ -8,7 +8,6 @@ _otlp_answer.py, and where it all goes in _otlp_settings.py.
 import gzip
 import io
 import os
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from streamproc.sinks._otlp_content import Messages
 from streamproc.sinks._otlp_names import NAMES, PROVIDERS, Semconv
 from streamproc.sinks._otlp_settings import Compression, Options, Settings, settings_of
 from streamproc.sinks._otlp_spans import SpanMaker
+from streamproc.wording import system_reason
 
 if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
@@ -239,7 +239,9 @@ class OtlpSink:
                     said = await _read(response)
                     answer = answer_of(response.status, response.headers, said, self._now())
         except _FOREIGN as error:
-            return answer or Answer(outcome="later", what=f"gave no answer ({_cause(error)})")
+            return answer or Answer(
+                outcome="later", what=f"gave no answer ({system_reason(error) or type(error).__name__})"
+            )
         return answer or Answer(outcome="later", what=f"gave no answer (within {timeout_s:g} s)")
 
 
@@ -269,17 +271,3 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
     except OSError as error:  # `SSLError` is one
         raise ConfigError(f"{name}: {error.strerror or type(error).__name__}") from None
     return context
-
-
-def _cause(error: BaseException) -> str:
-    """Why there was no answer, in words of the system: the texts of aiohttp's errors, `strerror` too, quote the URL."""
-    system = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    match system:
-        case socket.gaierror():
-            return system.strerror or "no address"
-        case ssl.SSLError():
-            return system.reason or type(system).__name__
-        case OSError() if system.errno:
-            return os.strerror(system.errno)
-        case _:
-            return type(system).__name__
