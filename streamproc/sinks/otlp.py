@@ -218,7 +218,7 @@ class OtlpSink:
             self._sent += request.spans
             if answer.rejected_spans:
                 self._rejected += answer.rejected_spans
-                log.warning("sink.spans_rejected", sink="otlp", count=answer.rejected_spans, sent=request.spans)
+                log.warning("sink.spans_rejected", sink="otlp", count=answer.rejected_spans, of=request.spans)
         if rejected:
             raise SinkRejected(", ".join(sorted(reasons)), [*rejected.values()])
 

@@ -198,8 +198,8 @@ path = "a.jsonl"
 [[sinks]]
 kind = "mqtt"
 """,
-        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", got "mqtt"; `streamproc plugins` lists '
-        "what is installed",
+        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", got "mqtt"; `streamproc plugins` '
+        "lists what is installed",
     ),
     Mistake(
         "a kind that is no string",
