@@ -62,7 +62,7 @@ class Names(Struct, frozen=True, kw_only=True):
     status: str = "streamproc.status"
     inferred_status: str = "streamproc.inferred_status"
     truncated: str = "streamproc.truncated"
-    times_unknown: str = "streamproc.times_unknown"
+    start_unknown: str = "streamproc.start_unknown"
     cut: str = "streamproc.cut"
 
 

@@ -261,8 +261,8 @@ class SpanMaker:
                 said = state.last_error.message
                 message = said[:_SHORT_CHARS] if isinstance(said, str) else ""
         times = times_of(change, state)
-        if times.unknown:
-            attributes[self._names.times_unknown] = True
+        if not times.is_start_known:
+            attributes[self._names.start_unknown] = True
         return Span(
             name=name,
             kind=kind,

@@ -33,7 +33,7 @@ _END_OF: Final = {
 class Times(Struct, frozen=True):
     start_ns: int
     end_ns: int
-    unknown: bool  # neither the object nor the change says any time
+    is_start_known: bool = True  # False: the server does not say it, and the span begins where it ends
 
 
 def times_of(change: Change, state: Run | RunStep) -> Times:
@@ -44,9 +44,10 @@ def times_of(change: Change, state: Run | RunStep) -> Times:
     if end is None:
         end = created if at is None else at
     if end is None:
-        return Times(0, 0, True)
-    start = end if created is None else created
-    return Times(start, max(start, end), False)
+        return Times(0, 0, is_start_known=False)  # only a bare processor makes changes without any time
+    if created is None:
+        return Times(end, end, is_start_known=False)
+    return Times(created, max(created, end))
 
 
 def _end_ns(state: Run | RunStep, at: int | None) -> int | None:

@@ -341,7 +341,8 @@ async def test_certificates_of_both_sides(tmp_path: Path) -> None:
 )
 async def test_files_that_are_no_certificates(tmp_path: Path, options: dict[str, Any], text: str) -> None:
     (tmp_path / "text.pem").write_text("no certificate", encoding="utf-8")
-    paths = dict[str, Any]({name: tmp_path / file for name, file in options.items()})
+    paths = {**options}
+    paths.update((name, tmp_path / file) for name, file in options.items())
     with pytest.raises(ConfigError, match=f"^{text}"):
         async with OtlpSink(env={}, **paths):
             pass

@@ -187,7 +187,7 @@ def test_a_run_says_what_it_was_asked_for() -> None:
         "gen_ai.usage.cache_read.input_tokens": 4,
         "gen_ai.usage.cache_write.input_tokens": 3,
         "gen_ai.usage.reasoning.output_tokens": 2,
-        "streamproc.times_unknown": True,
+        "streamproc.start_unknown": True,
     }
 
 
@@ -222,7 +222,7 @@ def test_a_message_says_what_it_cost() -> None:
         "gen_ai.usage.cache_write.input_tokens": 3,
         "gen_ai.usage.reasoning.output_tokens": 2,
         "streamproc.message.id": "msg_1",
-        "streamproc.times_unknown": True,
+        "streamproc.start_unknown": True,
     }
 
 
