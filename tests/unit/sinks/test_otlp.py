@@ -313,12 +313,13 @@ async def test_certificates_of_both_sides(tmp_path: Path) -> None:
     client.private_key_pem.write_to_path(tmp_path / "key.pem")
     client.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     known: dict[str, Any] = {"ca_file": tmp_path / "ca.pem"}
+    ours: list[dict[str, Any]] = [
+        {"client_cert_file": tmp_path / "both.pem"},
+        {"client_cert_file": tmp_path / "cert.pem", "client_key_file": tmp_path / "key.pem"},
+    ]
     receiver = OtlpReceiver()
     async with running(receiver, tls=server):
-        for more in (
-            {"client_cert_file": tmp_path / "both.pem"},
-            {"client_cert_file": tmp_path / "cert.pem", "client_key_file": tmp_path / "key.pem"},
-        ):
+        for more in ours:
             async with OtlpSink(receiver.url, env={}, **known, **more) as sink:
                 await sink.write(CHANGES)
         for options in (known, {}):
