@@ -21,7 +21,7 @@ def span_id(kind: str, *ids: str) -> bytes:
     """The span of an object, 8 bytes.
 
     Args:
-        kind: "run", "step" or "call".
+        kind: "run", "step", "call", or "place" of a call without an id of its own.
         ids: of the object, and of what it is part of if its own are not unique.
     """
     return _hash(kind, *ids)[:8]

@@ -13,7 +13,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from streamproc.core.change import Change
-from streamproc.sinks._otlp_spans import Span, Value
+from streamproc.sinks._otlp_spans import Span
+from streamproc.sinks._otlp_values import Value
 
 __all__ = ["Encoder", "Request"]
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 from yarl import URL
 
 from streamproc.errors import ConfigError
-from streamproc.secret import Secret
+from streamproc.secret import Secret, SecretUrl
 
 __all__ = ["Compression", "Options", "Settings", "settings_of"]
 
@@ -55,7 +55,7 @@ class Options(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """What takes effect."""
 
-    url: URL
+    url: SecretUrl
     headers: Mapping[str, Secret]
     timeout_s: float
     is_compressed: bool
@@ -71,9 +71,12 @@ def settings_of(options: Options, env: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: a value cannot work; the text names the option or the variable.
     """
+    url, headers = _url(options, env), _headers(options, env)
+    if url.user is not None and "authorization" in headers:
+        raise ConfigError("headers: authorization is there already, as the user name in the URL")
     settings = Settings(
-        url=_url(options, env),
-        headers=_headers(options, env),
+        url=SecretUrl(str(url)),
+        headers=headers,
         timeout_s=_timeout_s(options, env),
         is_compressed=_is_compressed(options, env),
         ca_file=options.ca_file or _variable(env, "CERTIFICATE")[1],

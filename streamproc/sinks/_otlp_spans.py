@@ -12,10 +12,9 @@ Status: ERROR for what failed or expired, and for what nobody saw the end of (`t
 also what was cancelled, as somebody wanted, or is incomplete, as its limits wanted; `streamproc.status` says which.
 """
 
-import re
-import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Literal
 
 from msgspec import Struct
 
@@ -28,43 +27,25 @@ from streamproc.model.run_step import (
     MessageCreationDetails,
     RunStep,
     ToolCallsDetails,
-    Usage,
 )
-from streamproc.model.tool_calls import Function, ToolCall
+from streamproc.model.tool_calls import ToolCall
 from streamproc.sinks import _otlp_content as content
 from streamproc.sinks._otlp_ids import span_id, trace_id
 from streamproc.sinks._otlp_names import Names
 from streamproc.sinks._otlp_times import times_of
-from streamproc.usage import known_counts
-
-__all__ = ["NAME_CHARS", "VALUE_CHARS", "Span", "SpanMaker", "Value"]
-
-Value: TypeAlias = str | bool | int | float | tuple[str, ...]
-Attributes: TypeAlias = dict[str, Value]
-
-NAME_CHARS: Final = 128  # of a tool's name, also in the span's
-VALUE_CHARS: Final = 65_536  # of content; ids and other short values have 1,024
-_SHORT_CHARS: Final = 1024
-
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # characters that change how text around them is shown
-_CODE: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")  # of an error, a finish reason; anything else may be content
-_OTHER: Final = "_OTHER"
-_TRUNCATED: Final = "stream_truncated"
-
-_DATASTORES: Final = frozenset(
-    {"azure_ai_search", "fabric_dataagent", "file_search", "retrieval", "sharepoint_grounding"}
+from streamproc.sinks._otlp_values import (
+    CONTENT_CHARS,
+    SHORT_CHARS,
+    Attributes,
+    Value,
+    Values,
+    code_of,
+    output_type,
+    shown_name,
+    tool_type,
 )
-_FUNCTIONS: Final = frozenset(  # what runs at the client's side
-    {"apply_patch_call", "azure_function", "computer_call", "computer_use_preview", "custom", "function"}
-    | {"local_shell_call", "program", "shell_call"}
-)
-_FINISH: Final = {
-    "max_completion_tokens": "length",
-    "max_output_tokens": "length",
-    "max_tokens": "length",
-    "max_prompt_tokens": "length",
-}
-_OUTPUTS: Final = {"text": "text", "json_object": "json", "json_schema": "json"}
+
+__all__ = ["Span", "SpanMaker"]
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -93,6 +74,7 @@ class SpanMaker:
 
     def __init__(self, names: Names, provider: str, messages: content.Messages | None = None) -> None:
         self._names = names
+        self._values = Values(names)
         self._provider = provider
         self._messages = messages
 
@@ -114,25 +96,23 @@ class SpanMaker:
     def _run(self, change: Change, run: Run) -> Span:
         names = self._names
         attributes = self._common(change, run, "invoke_agent") | {names.provider: self._provider}
-        self._put(attributes, names.run_id, change.id)
-        self._put(attributes, names.conversation_id, run.thread_id)
-        self._put(attributes, names.request_model, run.model)
+        self._values.put(attributes, names.run_id, change.id)
+        self._values.put(attributes, names.conversation_id, run.thread_id)
+        self._values.put(attributes, names.request_model, run.model)
         if run.assistant_id != run.model:  # dialects without agents put the model there
-            self._put(attributes, names.agent_id, run.assistant_id)
+            self._values.put(attributes, names.agent_id, run.assistant_id)
         for name, number in ((names.temperature, run.temperature), (names.top_p, run.top_p)):
             if isinstance(number, (int, float)):
                 attributes[name] = float(number)
         if isinstance(run.max_completion_tokens, int):
             attributes[names.max_tokens] = run.max_completion_tokens
-        asked = run.response_format.get("type") if isinstance(run.response_format, dict) else run.response_format
-        if isinstance(asked, str) and asked in _OUTPUTS:
-            attributes[names.output_type] = _OUTPUTS[asked]
-        self._put_usage(attributes, run.usage)
+        self._values.put(attributes, names.output_type, output_type(run.response_format))
+        self._values.put_usage(attributes, run.usage)
         if isinstance(run.incomplete_details, IncompleteDetails):
-            self._put_finish(attributes, run.incomplete_details.reason)
+            self._values.put_finish(attributes, run.incomplete_details.reason)
         if self._messages is not None:
-            self._put(attributes, names.instructions, content.instructions(run.instructions), VALUE_CHARS)
-            self._put(attributes, names.tool_definitions, content.definitions(run.tools), VALUE_CHARS)
+            self._values.put(attributes, names.instructions, content.instructions(run.instructions), CONTENT_CHARS)
+            self._values.put(attributes, names.tool_definitions, content.definitions(run.tools), CONTENT_CHARS)
         return self._span(
             change,
             run,
@@ -147,47 +127,43 @@ class SpanMaker:
         details = step.step_details
         if isinstance(details, ToolCallsDetails):
             calls = details.tool_calls if isinstance(details.tool_calls, tuple) else ()
+            seen = Counter(call.id for call in calls if isinstance(call.id, str) and call.id)
             for index, call in enumerate(calls):
-                yield self._call(change, step, index, call)
+                known = call.id if isinstance(call.id, str) and seen[call.id] == 1 else None
+                # by its place if two calls of a step have one id, or it has none
+                own = span_id("place", change.id, str(index)) if known is None else span_id("call", change.id, known)
+                yield self._call(change, step, index, call, own)
         elif isinstance(details, MessageCreationDetails) or step.type == "message_creation":
             yield self._chat(change, step)
 
     def _chat(self, change: Change, step: RunStep) -> Span:
         names = self._names
         attributes = self._of_step(change, step, "chat") | {names.provider: self._provider}
-        self._put_usage(attributes, step.usage)
+        self._values.put_usage(attributes, step.usage)
         if isinstance(step.metadata, dict):  # dialects say there how a message ended that did not simply stop
-            self._put_finish(attributes, step.metadata.get("finish_reason"))
+            self._values.put_finish(attributes, step.metadata.get("finish_reason"))
         details = step.step_details
         created = details.message_creation if isinstance(details, MessageCreationDetails) else None
         message_id = created.message_id if isinstance(created, MessageCreation) else None
-        self._put(attributes, names.message_id, message_id)
+        self._values.put(attributes, names.message_id, message_id)
         if self._messages is not None and isinstance(message_id, str):
-            self._put(attributes, names.output_messages, self._messages.take(message_id), VALUE_CHARS)
+            self._values.put(attributes, names.output_messages, self._messages.take(message_id), CONTENT_CHARS)
         return self._span(change, step, attributes, name="chat", kind="CLIENT", **_family(change))
 
-    def _call(self, change: Change, step: RunStep, index: int, call: ToolCall) -> Span:
+    def _call(self, change: Change, step: RunStep, index: int, call: ToolCall, own_id: bytes) -> Span:
         names = self._names
         attributes = self._of_step(change, step, "execute_tool")
         call_type = call.type
-        name = _shown(content.tool_name(call), NAME_CHARS) or _shown(call_type, NAME_CHARS) or "unknown"
+        name = shown_name(content.tool_name(call)) or shown_name(call_type) or "unknown"
         attributes[names.tool_name] = name
-        self._put(attributes, names.tool_call_id, call.id)
+        self._values.put(attributes, names.tool_call_id, call.id)
         attributes[names.call_index] = index
-        if call_type in _FUNCTIONS:
-            attributes[names.tool_type] = "function"
-        elif call_type in _DATASTORES:
-            attributes[names.tool_type] = "datastore"
-        elif isinstance(getattr(call, "function", None), Function) or not isinstance(call, dict):
-            attributes[names.tool_type] = "extension"  # a kind that is known, and runs at the server's side
+        self._values.put(attributes, names.tool_type, tool_type(call_type))
         if self._messages is not None:
             arguments, result = content.arguments_and_result(call)
-            self._put(attributes, names.tool_arguments, arguments, VALUE_CHARS)
-            self._put(attributes, names.tool_result, result, VALUE_CHARS)
-        # by index if two calls of a step have one id, or none has any
-        ids = [each.id for each in step.step_details.tool_calls]  # type: ignore[union-attr]
-        own = call.id if isinstance(call.id, str) and call.id and ids.count(call.id) == 1 else f"#{index}"
-        family = _family(change) | {"span_id": span_id("call", change.id, own)}
+            self._values.put(attributes, names.tool_arguments, arguments, CONTENT_CHARS)
+            self._values.put(attributes, names.tool_result, result, CONTENT_CHARS)
+        family = _family(change) | {"span_id": own_id}
         return self._span(change, step, attributes, name=f"execute_tool {name}", kind="INTERNAL", **family)
 
     # --- parts --------------------------------------------------------------------------------------------------------
@@ -195,10 +171,10 @@ class SpanMaker:
     def _common(self, change: Change, state: Run | RunStep, operation: str) -> Attributes:
         names = self._names
         attributes: Attributes = {names.operation: operation}
-        attributes[names.stream] = change.stream[:_SHORT_CHARS]
+        self._values.put(attributes, names.stream, change.stream)
         attributes |= {names.epoch: change.epoch, names.seq: change.seq, names.revision: change.revision}
-        self._put(attributes, names.status, _code(state.status))
-        self._put(attributes, names.inferred_status, _code(change.inferred_status))
+        self._values.put(attributes, names.status, code_of(state.status))
+        self._values.put(attributes, names.inferred_status, code_of(change.inferred_status))
         if change.truncated:
             attributes[names.truncated] = True
         return attributes
@@ -206,40 +182,13 @@ class SpanMaker:
     def _of_step(self, change: Change, step: RunStep, operation: str) -> Attributes:
         names = self._names
         attributes = self._common(change, step, operation)
-        self._put(attributes, names.run_id, change.run_id)
-        self._put(attributes, names.step_id, change.id)
-        self._put(attributes, names.step_type, _code(step.type) or _code(getattr(step.step_details, "type", None)))
-        self._put(attributes, names.conversation_id, step.thread_id)
+        self._values.put(attributes, names.run_id, change.run_id)
+        self._values.put(attributes, names.step_id, change.id)
+        self._values.put(
+            attributes, names.step_type, code_of(step.type) or code_of(getattr(step.step_details, "type", None))
+        )
+        self._values.put(attributes, names.conversation_id, step.thread_id)
         return attributes
-
-    def _put(self, attributes: Attributes, name: str | None, value: object, max_chars: int = _SHORT_CHARS) -> None:
-        """Add a text that there is; of one that is too long, its beginning, which is said beside it."""
-        if name is None or not isinstance(value, str) or not value:
-            return
-        if len(value) > max_chars:
-            cut = attributes.get(self._names.cut, ())
-            attributes[self._names.cut] = (*cut, name) if isinstance(cut, tuple) else (name,)
-        attributes[name] = value[:max_chars]
-
-    def _put_usage(self, attributes: Attributes, usage: object) -> None:
-        if not isinstance(usage, Usage):
-            return
-        names = self._names
-        known = known_counts(usage)
-        for count, name in (
-            ("prompt_tokens", names.input_tokens),
-            ("completion_tokens", names.output_tokens),
-            ("cached_tokens", names.cached_tokens),
-            ("cache_write_tokens", names.cache_write_tokens),
-            ("reasoning_tokens", names.reasoning_tokens),
-        ):
-            if name is not None and count in known:
-                attributes[name] = known[count]
-
-    def _put_finish(self, attributes: Attributes, reason: object) -> None:
-        code = _code(reason)
-        if code is not None:
-            attributes[self._names.finish_reasons] = (_FINISH.get(code, code),)
 
     def _span(
         self,
@@ -259,7 +208,7 @@ class SpanMaker:
             attributes[self._names.error_type] = error_type
             if self._messages is not None and isinstance(state.last_error, LastError):
                 said = state.last_error.message
-                message = said[:_SHORT_CHARS] if isinstance(said, str) else ""
+                message = said[:SHORT_CHARS] if isinstance(said, str) else ""
         times = times_of(change, state)
         if not times.is_start_known:
             attributes[self._names.start_unknown] = True
@@ -294,20 +243,7 @@ def _error_type(change: Change, state: Run | RunStep) -> str | None:
     ended = state.status if change.note.ended else change.inferred_status
     if ended == "failed":
         said = state.last_error.code if isinstance(state.last_error, LastError) else None
-        return _code(said) or _OTHER
+        return code_of(said) or "_OTHER"
     if ended == "expired":
         return "expired"
-    return _TRUNCATED if change.truncated and not change.note.ended else None
-
-
-def _code(value: object) -> str | None:
-    """A value that is one of few; None for what is none, or might be anything."""
-    return value if isinstance(value, str) and _CODE.fullmatch(value) else None
-
-
-def _shown(value: object, max_chars: int) -> str:
-    """A name as one line of text that can be shown."""
-    if not isinstance(value, str):
-        return ""
-    seen = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in value[: 4 * max_chars])
-    return " ".join(seen.split())[:max_chars]
+    return "stream_truncated" if change.truncated and not change.note.ended else None

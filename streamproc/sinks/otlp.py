@@ -23,6 +23,7 @@ import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from anyio.lowlevel import checkpoint
 from msgspec import MsgspecError
+from yarl import URL
 
 from streamproc.core.change import Change
 from streamproc.errors import ConfigError, SinkRejected, SinkUnavailable
@@ -134,7 +135,7 @@ class OtlpSink:
             resource=resource,
         )
         self._settings = settings_of(options, os.environ if env is None else env)
-        self._host = self._settings.url.host_port_subcomponent or ""
+        self._host = URL(self._settings.url.reveal()).host_port_subcomponent or ""
         names = NAMES[semconv]
         provider = PROVIDERS.get(semconv, {}).get(provider, provider)
         self._maker = SpanMaker(names, provider, Messages() if content else None)
@@ -234,7 +235,9 @@ class OtlpSink:
         try:
             with anyio.move_on_after(timeout_s):
                 # As a file, because aiohttp warns of bytes that are many.
-                async with session.post(self._settings.url, data=io.BytesIO(body), allow_redirects=False) as response:
+                async with session.post(
+                    self._settings.url.reveal(), data=io.BytesIO(body), allow_redirects=False
+                ) as response:
                     answer = answer_of(response.status, response.headers, b"", self._now())
                     said = await _read(response)
                     answer = answer_of(response.status, response.headers, said, self._now())

@@ -6,7 +6,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from streamproc.sinks._otlp_request import Encoder
-from streamproc.sinks._otlp_spans import Span, Value
+from streamproc.sinks._otlp_spans import Span
+from streamproc.sinks._otlp_values import Value
 from streamproc.testing.changes import ordinary_changes
 from tests.otlp_receiver import ReceivedSpan, spans_of
 

@@ -263,7 +263,7 @@ def test_calls_that_share_an_id() -> None:
     spans = spans_of(step("completed", step_details={"type": "tool_calls", "tool_calls": made}), run("completed"))[:3]
 
     assert len({span.span_id for span in spans}) == 3
-    assert spans[2].span_id == span_id("call", "step_1", "#2")
+    assert spans[2].span_id == span_id("place", "step_1", "2")
 
 
 def test_values_have_a_longest_length() -> None:
