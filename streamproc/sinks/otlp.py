@@ -165,11 +165,11 @@ class OtlpSink:
         """
         tls = await anyio.to_thread.run_sync(_tls, self._settings)
         settings = self._settings
-        headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+        headers = {"user-agent": _USER_AGENT, "accept-encoding": "identity"}  # lower case, as those of the settings
         headers |= {name: secret.reveal() for name, secret in settings.headers.items()}
-        headers["Content-Type"] = "application/x-protobuf"
+        headers["content-type"] = "application/x-protobuf"
         if settings.is_compressed:
-            headers["Content-Encoding"] = "gzip"
+            headers["content-encoding"] = "gzip"
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls),
             headers=headers,

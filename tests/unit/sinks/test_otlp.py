@@ -97,13 +97,15 @@ def makes_spans(change: Change) -> bool:
 @pytest.mark.asyncio
 async def test_a_request() -> None:
     """To /v1/traces, as protobuf, with the headers and the resource that were given."""
-    async with sending(headers={"Authorization": Secret("Bearer t0ken")}, service_name="tests") as (sink, receiver):
+    headers = {"Authorization": Secret("Bearer t0ken"), "User-Agent": "ours"}
+    async with sending(headers=headers, service_name="tests") as (sink, receiver):
         await sink.write(CHANGES)
     (request,) = receiver.requests
 
     assert request.path == "/v1/traces"
     assert request.headers["content-type"] == "application/x-protobuf"
     assert request.headers["authorization"] == "Bearer t0ken"
+    assert request.headers["user-agent"] == "ours"
     assert "content-encoding" not in request.headers
     assert (request.resource, request.scope) == ({"service.name": "tests"}, "streamproc")
     assert [span.name for span in request.spans] == ["execute_tool search", "invoke_agent"]
