@@ -156,7 +156,7 @@ _MEANINGS: Final = {
     "provider": ("rc", "the option `provider`"),
     "conversation_id": ("rct", "`thread_id`, if the server named one"),
     "agent_id": ("r", "`assistant_id`, unless it is the model"),
-    "request_model": ("r", "`model`"),
+    "request_model": ("rc", "`model` of the run"),
     "temperature": ("r", "`temperature`"),
     "top_p": ("r", "`top_p`"),
     "max_tokens": ("r", "`max_completion_tokens`"),
@@ -197,7 +197,7 @@ _END: Final = "\n<!-- end of names -->"
 
 def is_documented(span: ReceivedSpan, semconv: Semconv) -> bool:
     """Whether the table says that such a span has the attributes that it has."""
-    kind = {"invoke_agent": "r", "chat": "c"}.get(span.name, "t")
+    kind = {"invoke_agent": "r", "chat": "c"}.get(span.name.partition(" ")[0], "t")
     known = {getattr(NAMES[semconv], field) for field, (spans, _) in _MEANINGS.items() if kind in spans}
     return span.attributes.keys() <= known
 

@@ -4,9 +4,8 @@
     RunStep, message_creation       chat                 CLIENT    child of the run
     RunStep, each of its tool calls execute_tool NAME    INTERNAL  child of the run
 
-Each span is made of its own change alone, nothing is remembered from one to the next. So a change that comes again
-gives the same span again, after a restart too. What another object would have to say is not in it: a step does not name
-the model, its run does.
+A span is made of its own final change, and of what earlier ones said that it does not (see _otlp_heard.py). So a change
+that comes again gives the same span again; after a restart one of the same id, at least.
 
 Status: ERROR for what failed or expired, and for what nobody saw the end of (`truncated`); UNSET for all else. That is
 also what was cancelled, as somebody wanted, or is incomplete, as its limits wanted; `streamproc.status` says which.
@@ -30,6 +29,7 @@ from streamproc.model.run_step import (
 )
 from streamproc.model.tool_calls import ToolCall
 from streamproc.sinks import _otlp_content as content
+from streamproc.sinks._otlp_heard import Heard
 from streamproc.sinks._otlp_ids import span_id, trace_id
 from streamproc.sinks._otlp_names import Names
 from streamproc.sinks._otlp_times import times_of
@@ -77,9 +77,11 @@ class SpanMaker:
         self._values = Values(names)
         self._provider = provider
         self._messages = messages
+        self._heard = Heard()
 
     def spans_of(self, change: Change) -> list[Span]:
         """The spans of one change, none for a change that ends nothing."""
+        self._heard.note(change)
         if not change.is_final:
             return []
         state = change.state
@@ -139,6 +141,8 @@ class SpanMaker:
     def _chat(self, change: Change, step: RunStep) -> Span:
         names = self._names
         attributes = self._of_step(change, step, "chat") | {names.provider: self._provider}
+        model = self._heard.model(change.run_id)
+        self._values.put(attributes, names.request_model, model)
         self._values.put_usage(attributes, step.usage)
         if isinstance(step.metadata, dict):  # dialects say there how a message ended that did not simply stop
             self._values.put_finish(attributes, step.metadata.get("finish_reason"))
@@ -148,7 +152,8 @@ class SpanMaker:
         self._values.put(attributes, names.message_id, message_id)
         if self._messages is not None and isinstance(message_id, str):
             self._values.put(attributes, names.output_messages, self._messages.take(message_id), CONTENT_CHARS)
-        return self._span(change, step, attributes, name="chat", kind="CLIENT", **_family(change))
+        name = f"chat {shown_name(model) or ''}".rstrip()
+        return self._span(change, step, attributes, name=name, kind="CLIENT", **_family(change))
 
     def _call(self, change: Change, step: RunStep, index: int, call: ToolCall, own_id: bytes) -> Span:
         names = self._names
@@ -209,7 +214,7 @@ class SpanMaker:
             if self._messages is not None and isinstance(state.last_error, LastError):
                 said = state.last_error.message
                 message = said[:SHORT_CHARS] if isinstance(said, str) else ""
-        times = times_of(change, state)
+        times = times_of(change, state, self._heard.first_at(change))
         if not times.is_start_known:
             attributes[self._names.start_unknown] = True
         return Span(

@@ -1,9 +1,9 @@
 """When a span began and ended, in nanoseconds since 1970, out of its object's times and the time its change came in.
 
 Servers say whole seconds. Within the second that a server names, the end is when the final change came in (`at`), if
-that was in this second or the next; a time with a fraction is taken as it is. The beginning is only known as the server
-says it. What a server does not say is taken from `at`: as the end for what ended, and for what never did as the last
-thing known. A span never ends before it began.
+that was in this second or the next, and the beginning is when the first one did; a time with a fraction is taken as it
+is. What a server does not say is taken from these: as the end for what ended, and for what never did as the last thing
+known. A span never ends before it began.
 """
 
 import math
@@ -33,21 +33,22 @@ _END_OF: Final = {
 class Times(Struct, frozen=True):
     start_ns: int
     end_ns: int
-    is_start_known: bool = True  # False: the server does not say it, and the span begins where it ends
+    is_start_known: bool = True  # False: nobody says it, and the span begins where it ends
 
 
-def times_of(change: Change, state: Run | RunStep) -> Times:
-    """The times of an object's span."""
-    at = _arrived_ns(change.at)
+def times_of(change: Change, state: Run | RunStep, first_at: str | None = None) -> Times:
+    """The times of an object's span; `first_at`: when its first change came in, as far as that is known."""
+    at, first = _arrived_ns(change.at), _arrived_ns(first_at)
     created = _ns(state.created_at)
+    start = first if created is None else _within(created, first)
     end = _end_ns(state, at)
     if end is None:
-        end = created if at is None else at
+        end = start if at is None else at
     if end is None:
         return Times(0, 0, is_start_known=False)  # only a bare processor makes changes without any time
-    if created is None:
+    if start is None:
         return Times(end, end, is_start_known=False)
-    return Times(created, max(created, end))
+    return Times(start, max(start, end))
 
 
 def _end_ns(state: Run | RunStep, at: int | None) -> int | None:
@@ -58,11 +59,15 @@ def _end_ns(state: Run | RunStep, at: int | None) -> int | None:
         named = _ns(said)
         if named is None:
             continue
-        is_whole = named % _SECOND == 0
-        if is_whole and at is not None and named <= at < named + 2 * _SECOND:
-            return min(at, named + _SECOND - 1)
-        return named
+        return _within(named, at)
     return None
+
+
+def _within(named: int, arrived: int | None) -> int:
+    """A time that the server names, refined by when it told so if it is a whole second."""
+    if named % _SECOND == 0 and arrived is not None and named <= arrived < named + 2 * _SECOND:
+        return min(arrived, named + _SECOND - 1)
+    return named
 
 
 def _ns(seconds: object) -> int | None:

@@ -12,11 +12,11 @@ SECOND: Final = 10**9
 T: Final = 1_767_603_600  # 2026-01-05T09:00:00Z
 
 
-def times(status: str = "completed", at: str | None = None, **members: Any) -> Times:
+def times(status: str = "completed", at: str | None = None, first_at: str | None = None, **members: Any) -> Times:
     """Of a step that ended."""
     changes = changes_of(run(), step(status, **members), run("completed"), at=at)
     (change,) = (each for each in changes if each.kind == "step")
-    return times_of(change, change.state)
+    return times_of(change, change.state, first_at)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,29 @@ def test_an_end_that_nobody_said_is_when_it_came_in() -> None:
 def test_a_beginning_that_nobody_said_is_the_end() -> None:
     assert times(completed_at=T) == Times(T * SECOND, T * SECOND, is_start_known=False)
     assert times(at="2026-01-05T09:00:00Z") == Times(T * SECOND, T * SECOND, is_start_known=False)
+
+
+@pytest.mark.parametrize(
+    ("first_at", "start_ns"),
+    [
+        (None, T * SECOND),
+        ("2026-01-05T09:00:00.250000Z", T * SECOND + 250_000_000),
+        ("2026-01-05T09:00:01.500000Z", T * SECOND + SECOND - 1),
+        ("2026-01-05T09:00:02Z", T * SECOND),
+        ("2026-01-05T08:59:59.999999Z", T * SECOND),
+    ],
+)
+def test_the_beginning_within_its_second(first_at: str | None, start_ns: int) -> None:
+    """As the end."""
+    found = times(first_at=first_at, created_at=T, completed_at=T + 5)
+
+    assert found == Times(start_ns, (T + 5) * SECOND)
+
+
+def test_a_beginning_that_nobody_said_is_when_it_was_first_heard_of() -> None:
+    found = times(at="2026-01-05T09:00:07.5Z", first_at="2026-01-05T09:00:02Z")
+
+    assert found == Times((T + 2) * SECOND, T * SECOND + 7_500_000_000)
 
 
 def test_never_the_end_before_the_beginning() -> None:
