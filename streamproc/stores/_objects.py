@@ -106,10 +106,10 @@ def state_row(change: Change, *, had_snapshot: bool) -> StateRow:
 def growth_of(state: StateRow, position: int) -> dict[str, object]:
     """The values for `GROW`."""
     change = state.change
-    tools = tools_of(msgspec.json.decode(state.wire)) if change.kind == "step" else ()
+    tools = tools_of(state.wire) if change.kind == "step" else "[]"
     return {
         "id": change.id,
-        "tools": msgspec.json.encode(tools).decode(),
+        "tools": tools,
         "state": state.wire.decode(),
         "shape": state.shape.decode() or None,
         "revision": change.revision,
@@ -124,8 +124,7 @@ def growth_of(state: StateRow, position: int) -> dict[str, object]:
 def row_of(state: StateRow, position: int) -> tuple[Any, ...]:
     """The values of a row, in the order of `UPSERT`."""
     change = state.change
-    data: dict[str, Any] = msgspec.json.decode(state.wire)
-    found = values_of(change, data)
+    found = values_of(change, state.wire)
     return (
         *(found[name] for name in COLUMNS[change.kind]),
         change.inferred_status,
