@@ -6,7 +6,7 @@ each may get another session, as behind a transaction pooler.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 
 import anyio
 import psycopg
@@ -82,8 +82,8 @@ class PostgresDatabase:
             self.close()
             raise
 
-    async def upsert(self, kinds: Collection[str], lines: bytes) -> None:
-        """Write rows of these kinds of objects, all of them or none.
+    async def upsert(self, kinds: Collection[str], lines: Callable[[], Iterable[bytes]]) -> None:
+        """Write rows of these kinds of objects, all of them or none; `lines` gives them, again if need be.
 
         Raises:
             DataRefused: some of them cannot be held.
@@ -122,14 +122,15 @@ class PostgresDatabase:
         self._connection = connection
         return connection
 
-    async def _transact(self, kinds: Collection[str], lines: bytes) -> None:
+    async def _transact(self, kinds: Collection[str], lines: Callable[[], Iterable[bytes]]) -> None:
         connection = self._connection or await self._connect()
         statements = self._statements
         try:
             try:
                 await connection.execute(statements.begin)
                 async with connection.cursor() as cursor, cursor.copy(statements.copy) as copy:
-                    await copy.write(lines)
+                    for some in lines():
+                        await copy.write(some)
                 await connection.execute(b";".join([*(statements.upserts[kind] for kind in kinds), b"COMMIT"]))
             except psycopg.Error as error:
                 if meaning_of(error) != "data":

@@ -22,8 +22,11 @@ _MEANINGS: Final[dict[str, Meaning]] = {
     "55": "unavailable",  # not in the right state: locked, dropped meanwhile
     "57": "unavailable",  # shutting down, starting up, cancelled by a time-out
     "58": "unavailable",  # its disk
+    "XX": "unavailable",  # a defect of the server's own, or its data's
     "22": "data",  # a value that no column holds
     "23": "data",  # a constraint that somebody added
+    "44": "data",  # a view that somebody put in our table's place
+    "P0": "data",  # a trigger that somebody added
     "54": "data",  # too long for an index, too deep for its parser
     "0A": "refused",  # not supported: a server that is too old
     "28": "refused",  # authentication

@@ -1,10 +1,11 @@
 """From a batch of changes to the rows of its objects: the newest state of each, as a line of COPY's text format.
 
-All of it is done in the event loop, before anything is awaited, for a change is a view of what the processor goes on
-building.
+All of it is done in the event loop, for a change is a view of what the processor goes on building there; as of its
+revision, so it may be read between two awaits.
 """
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -15,12 +16,13 @@ from streamproc.core.change import Change
 from streamproc.sinks._postgres_schema import OWN
 from streamproc.sinks._postgres_text import holdable_json, holdable_numbers, holdable_text
 
-__all__ = ["Row", "Unholdable", "rows_of"]
+__all__ = ["Row", "Rows", "Unholdable"]
 
 Unholdable: TypeAlias = Literal["replace", "reject"]
 """What becomes of an object that says what PostgreSQL cannot hold. replace: U+FFFD stands for the character, a string
 for the number · reject: its changes are rejected."""
 
+_SLICE: Final = 128  # rows that are sent at once
 _INTEGER_MAX: Final = 2**63 - 1  # what `bigint` holds
 _NULL: Final = "\\N"
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -38,9 +40,10 @@ class Row(Struct, gc=False):
     @property
     def line(self) -> bytes:
         wire = self.wire
-        for byte, escaped in ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\r", b"\\r"), (b"\t", b"\\t")):
-            if byte in wire:
-                wire = wire.replace(byte, escaped)
+        if b"\\" in wire:
+            wire = wire.replace(b"\\", b"\\\\")
+        if b"\n" in wire or b"\t" in wire or b"\r" in wire:  # between its tokens; in texts they are escaped
+            wire = wire.replace(b"\n", b" ").replace(b"\t", b" ").replace(b"\r", b" ")
         return self.columns + wire + b"\n"
 
     def with_holdable_numbers(self) -> "Row | None":
@@ -49,26 +52,56 @@ class Row(Struct, gc=False):
         return None if wire == self.wire else msgspec.structs.replace(self, wire=wire, is_altered=True)
 
 
-def rows_of(batch: Sequence[Change], unholdable: Unholdable) -> tuple[list[Row], list[Change]]:
-    """Return the rows of a batch, in the order in which their objects come in it, and the changes that have none.
+class Rows:
+    """The rows of a batch, in the order in which their objects come in it. Errors and anomalies are no objects.
 
-    Errors and anomalies are no objects: they are in neither.
+    They are made as they are asked for: the server takes in one slice while the next one is made.
+
+    Attributes:
+        kinds: the kinds of objects that may be among them.
+        rejected: the changes of objects of which there can be no row, so far.
     """
-    rows: list[Row] = []
-    rejected: list[Change] = []
-    for newest, changes in _by_object(batch):
-        try:
-            row = _row(newest, changes)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
-            row = None
-        if row is None or (row.is_altered and unholdable == "reject"):
-            rejected += changes
-        else:
-            rows.append(row)
-    return rows, rejected
+
+    def __init__(self, batch: Sequence[Change], unholdable: Unholdable) -> None:
+        self._objects = _by_object(batch)
+        self._left = iter(self._objects)
+        self._unholdable = unholdable
+        self._made: list[Row] = []
+        self.kinds = tuple(dict.fromkeys(newest.kind for newest, _ in self._objects))
+        self.rejected: list[Change] = []
+
+    def lines(self) -> Iterator[bytes]:
+        """All of them as lines, in slices; can be gone through again."""
+        for start in itertools.count(0, _SLICE):
+            while len(self._made) < start + _SLICE and self._make():
+                pass
+            part = self._made[start : start + _SLICE]
+            if not part:
+                return
+            yield b"".join([row.line for row in part])
+
+    def all(self) -> list[Row]:
+        """All of them."""
+        while self._make():
+            pass
+        return self._made
+
+    def _make(self) -> bool:
+        """Make one more; returns whether there was an object to make one of."""
+        for newest, changes in self._left:
+            try:
+                row = _row(newest, changes)
+            except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+                row = None
+            if row is None or (row.is_altered and self._unholdable == "reject"):
+                self.rejected += changes
+            else:
+                self._made.append(row)
+            return True
+        return False
 
 
-def _by_object(batch: Sequence[Change]) -> Iterable[tuple[Change, list[Change]]]:
+def _by_object(batch: Sequence[Change]) -> list[tuple[Change, list[Change]]]:
     """The newest change of each object, and all of its changes.
 
     An object is what has one key in the table: two statements about one row would be an error.
@@ -88,7 +121,7 @@ def _by_object(batch: Sequence[Change]) -> Iterable[tuple[Change, list[Change]]]
             changes[key].append(change)
             if _is_newer(change, known):
                 newest[key] = change
-    return zip(newest.values(), changes.values(), strict=True)
+    return [*zip(newest.values(), changes.values(), strict=True)]
 
 
 def _is_newer(new: Change, old: Change) -> bool:
@@ -110,7 +143,7 @@ def _row(change: Change, changes: list[Change]) -> Row | None:
     columns, is_altered = _columns(
         [
             change.kind,
-            *[values.get(name) for name in OWN],
+            *map(values.get, OWN),
             *(note.inferred_status, int(note.truncated), int(note.ended)),
             *(change.revision, change.stream, change.epoch, change.at),
         ]

@@ -1,11 +1,12 @@
 """PostgresSink: the newest state of each run, step and message as a row of PostgreSQL.
 
-Rows are made in the event loop (_postgres_rows.py), copied into a temporary table and from there upserted under a guard
-(_postgres_schema.py), all in one transaction a batch (_postgres_database.py). When the server refuses a batch for its
-data, halves of it are written until what is left is the culprit.
+Rows are made in the event loop (_postgres_rows.py) while they are copied into a temporary table; from there they are
+upserted under a guard (_postgres_schema.py), all in one transaction a batch (_postgres_database.py). When the server
+refuses a batch for its data, halves of it are written until what is left is the culprit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,7 @@ import structlog
 from streamproc.core.change import Change
 from streamproc.errors import ConfigError, SinkRejected
 from streamproc.secret import Secret
-from streamproc.sinks._postgres_rows import Row, Unholdable, rows_of
+from streamproc.sinks._postgres_rows import Row, Rows, Unholdable
 
 __all__ = ["PostgresSink"]
 
@@ -104,12 +105,14 @@ class PostgresSink:
             SinkUnavailable: the server cannot be reached, or cannot write at the moment.
             SinkRejected: changes of objects that PostgreSQL cannot hold.
         """
-        rows, rejected = rows_of(batch, self._unholdable)
-        states = {"no JSON"} if rejected else set[str]()
-        parts = [rows] if rows else []
-        while parts:
-            part = parts.pop()
-            sqlstate = await self._refused(part)
+        rows = Rows(batch, self._unholdable)
+        if not rows.kinds:
+            return
+        sqlstate = await self._refused(rows.kinds, rows.lines)
+        part = rows.all()
+        rejected, states = rows.rejected, {"no JSON"} if rows.rejected else set[str]()
+        parts: list[list[Row]] = []  # that are still to be written
+        while True:
             if sqlstate is None:
                 self._count(part)
             elif len(part) > 1:
@@ -120,25 +123,33 @@ class PostgresSink:
             else:
                 rejected += part[0].changes
                 states.add(f"SQLSTATE {sqlstate}")
+            if not parts:
+                break
+            part = parts.pop()
+            sqlstate = await self._refused({row.kind for row in part}, partial(_lines, part))
         if rejected:
             raise SinkRejected(f"PostgreSQL cannot hold them ({', '.join(sorted(states))})", _in_order(batch, rejected))
 
-    async def _refused(self, rows: list[Row]) -> str | None:
+    async def _refused(self, kinds: Collection[str], lines: Callable[[], Iterable[bytes]]) -> str | None:
         """Write some rows; returns the server's code if it refused them for what they hold."""
         from streamproc.sinks._postgres_database import DataRefused
 
         try:
-            await self._database.upsert(dict.fromkeys(row.kind for row in rows), b"".join([row.line for row in rows]))
+            await self._database.upsert(kinds, lines)
         except DataRefused as error:
             return error.sqlstate
         return None
 
-    def _count(self, rows: list[Row]) -> None:
+    def _count(self, rows: Sequence[Row]) -> None:
         self.written += len(rows)
         altered = [row for row in rows if row.is_altered]
         if altered and not self.altered:  # an object that grows comes again and again: once is enough
             log.warning("sink.text_replaced", sink="postgres", count=1, id=altered[0].changes[-1].id)
         self.altered += len(altered)
+
+
+def _lines(rows: Sequence[Row]) -> Iterable[bytes]:
+    return [row.line for row in rows]
 
 
 def _in_order(batch: Sequence[Change], some: Sequence[Change]) -> list[Change]:
