@@ -148,7 +148,7 @@ def _row(change: Change, changes: list[Change]) -> Row | None:
             *(change.revision, change.stream, change.epoch, change.at),
         ]
     )
-    return Row(change.kind, changes, columns, wire, is_altered or wire is not told)
+    return Row(change.kind, changes, columns, wire, is_altered or wire != told)
 
 
 def _columns(values: list[Any]) -> tuple[bytes, bool]:

@@ -117,9 +117,13 @@ class Statements:
         self.copy = b"COPY pg_temp.streamproc_incoming FROM STDIN (FORMAT text, ENCODING 'UTF8')"
         self.upserts = {kind: self._upsert(kind) for kind in COLUMNS}
 
-        self.has_version = f"SELECT to_regclass('{quoted}.schema_version') IS NOT NULL".encode()
+        # Asked of the catalogue itself: to_regclass remembers that there was no table before it waited for the lock.
+        self.has_version = f"""
+            SELECT count(*) FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace AS space ON space.oid = relnamespace
+            WHERE nspname = '{schema}' AND relname = 'schema_version'
+        """.encode()
         self.version = f"SELECT version FROM {quoted}.schema_version".encode()
-        self.has_schema = f"SELECT to_regnamespace('{quoted}') IS NOT NULL".encode()
+        self.has_schema = f"SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = '{schema}'".encode()
         self.create_schema = f"CREATE SCHEMA {quoted}".encode()
         key = 0x53545250 << 32 | crc32(schema.encode())  # "STRP"
         # Workers that start at once wait for each other here; the lock ends with its transaction.
