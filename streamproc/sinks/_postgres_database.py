@@ -46,7 +46,8 @@ class PostgresDatabase:
             conninfo_to_dict(dsn)
         except psycopg.ProgrammingError:  # which quotes it, passwords included
             raise ConfigError(
-                'dsn is no address of PostgreSQL; expected "postgresql://USER@HOST/DATABASE" or "host=HOST user=USER"'
+                "dsn is something else (it is not shown); "
+                'expected "postgresql://USER@HOST/DATABASE" or "host=HOST user=USER"'
             ) from None
         self._dsn = dsn
         self._statements = Statements(schema, statement_timeout_s)

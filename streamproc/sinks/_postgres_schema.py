@@ -107,7 +107,9 @@ class Statements:
 
     def __init__(self, schema: str, statement_timeout_s: float) -> None:
         if re.fullmatch("[a-z_][a-z0-9_]{0,62}", schema) is None:
-            raise ConfigError("schema is no name; expected lower-case letters, digits and _, at most 63 of them")
+            raise ConfigError(
+                f"schema is {schema[:64]!r}; expected lower-case letters, digits and _, at most 63 of them"
+            )
         self._schema = quoted = f'"{schema}"'
         ms = max(1, round(statement_timeout_s * 1000))
         begin = f"BEGIN; SET LOCAL statement_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms};"

@@ -231,7 +231,7 @@ async def test_schema_of_ones_own(postgres_server: PostgresServer, postgres_dsn:
 
 @pytest.mark.parametrize("schema", ["", "A", "1a", "a-b", 'a"; DROP TABLE x; --', "a" * 64, "a\n", "é"])
 def test_schema_that_is_no_name(schema: str) -> None:
-    with pytest.raises(ConfigError, match="schema is no name"):
+    with pytest.raises(ConfigError, match="expected lower-case letters"):
         PostgresSink(schema=schema)
 
 
@@ -252,7 +252,7 @@ def test_options_that_cannot_work(options: Any, said: str) -> None:
 
 @pytest.mark.parametrize("dsn", [f"host=a passwrd={CANARY}", f"postgresql://a:{CANARY}@[b/c", f"{CANARY}"])
 def test_address_that_is_none_is_not_repeated(dsn: str) -> None:
-    with pytest.raises(ConfigError, match="dsn is no address of PostgreSQL") as caught:
+    with pytest.raises(ConfigError, match="dsn is something else") as caught:
         PostgresSink(SecretUrl(dsn))
 
     assert CANARY not in repr(caught.value)
