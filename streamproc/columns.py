@@ -36,33 +36,32 @@ def is_snapshot(change: Change) -> bool:
 
 def status_of(change: Change, data: dict[str, Any]) -> str | None:
     """The status that governs, as the reducer sees it; None when the change says nothing of it."""
-    return _status(change, data.get("status"))
+    status = data.get("status")
+    return status if isinstance(status, str) else _status_named(change)
 
 
-def values_of(change: Change, wire: bytes) -> dict[str, Any]:
-    """The values of the columns of an object's kind, by name; `wire` is the object's JSON after the change."""
-    kind, said = change.kind, _said(wire)
-    values: dict[str, Any] = {
-        "id": change.id,
-        "run_id": change.run_id,
-        "thread_id": change.thread_id,
-        "assistant_id": _text(said.assistant_id),
-        "status": _status(change, said.status),
-        "created_at": _number(said.created_at),
-        "completed_at": _number(said.completed_at),
-    }
+def values_of(change: Change, wire: bytes) -> tuple[str | float | None, ...]:
+    """The values of the columns of an object's kind, in their order; `wire` is the object's JSON after the change."""
+    body, said = change.body, _said(wire)
+    kind, status = body.kind, said.status
+    if status is None:
+        status = _status_named(change)
+    created_at, completed_at = _time(said.created_at), _time(said.completed_at)
     if kind == "message":
-        values["role"] = _text(said.role)
-        return values
-    values["error_code"] = None if said.last_error is None else _text(said.last_error.code)
-    values["total_tokens"] = None if said.usage is None else _integer(said.usage.total_tokens)
-    if kind == "run":
-        values["model"] = _text(said.model)
-        values["started_at"] = _number(said.started_at)
-    else:
-        values["type"] = _text(said.type)
-        values["tools"] = _tools(said)
-    return values
+        return body.id, body.run_id, body.thread_id, said.assistant_id, said.role, status, created_at, completed_at
+    code = None if said.last_error is None else said.last_error.code
+    tokens = None if said.usage is None else said.usage.total_tokens
+    if tokens is not None and abs(tokens) >= 2**63:
+        tokens = None
+    if kind == "step":
+        return (
+            *(body.id, body.run_id, body.thread_id, said.assistant_id, said.type, _tools(said), status),
+            *(created_at, completed_at, code, tokens),
+        )
+    return (
+        *(body.id, body.thread_id, said.assistant_id, said.model, status),
+        *(created_at, _time(said.started_at), completed_at, code, tokens),
+    )
 
 
 def tools_of(wire: bytes) -> str:
@@ -71,11 +70,11 @@ def tools_of(wire: bytes) -> str:
 
 
 class _Function(Struct, gc=False):
-    name: Any = None
+    name: str | None = None
 
 
 class _Call(Struct, gc=False):
-    type: Any = None
+    type: str | None = None
     function: _Function | None = None
 
 
@@ -84,24 +83,24 @@ class _Details(Struct, gc=False):
 
 
 class _Error(Struct, gc=False):
-    code: Any = None
+    code: str | None = None
 
 
 class _Usage(Struct, gc=False):
-    total_tokens: Any = None
+    total_tokens: int | None = None
 
 
 class _Said(Struct, gc=False):
-    """What an object says for its columns, as far as it has the usual shape; all else is passed over."""
+    """What an object says for its columns, each of the column's type; all else is passed over."""
 
-    assistant_id: Any = None
-    model: Any = None
-    role: Any = None
-    type: Any = None
-    status: Any = None
-    created_at: Any = None
-    started_at: Any = None
-    completed_at: Any = None
+    assistant_id: str | None = None
+    model: str | None = None
+    role: str | None = None
+    type: str | None = None
+    status: str | None = None
+    created_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
     last_error: _Error | None = None
     usage: _Usage | None = None
     step_details: _Details | None = None
@@ -113,38 +112,52 @@ _decode: Final = msgspec.json.Decoder(_Said).decode
 def _said(wire: bytes) -> _Said:
     try:
         return _decode(wire)
-    except msgspec.ValidationError:  # something is no object or list where one is usual: without that, then
-        data = msgspec.json.decode(wire)
-        plain = {name: data.get(name) for name in _Said.__struct_fields__[:-3]}
-        calls = _member(data.get("step_details"), "tool_calls")
-        return _Said(
-            **plain,
-            last_error=_Error(_member(data.get("last_error"), "code")),
-            usage=_Usage(_member(data.get("usage"), "total_tokens")),
-            step_details=_Details(
-                [
-                    _Call(_member(call, "type"), _Function(_member(_member(call, "function"), "name")))
-                    for call in (calls if isinstance(calls, list) else ())
-                ]
-            ),
-        )
+    except msgspec.ValidationError:  # something has another type than is usual: all of it by hand, without that
+        return _said_oddly(msgspec.json.decode(wire))
 
 
-def _status(change: Change, said: object) -> str | None:
-    if isinstance(said, str):
-        return said
+def _said_oddly(data: dict[str, Any]) -> _Said:
+    calls = _member(data.get("step_details"), "tool_calls")
+    tokens = _member(data.get("usage"), "total_tokens")
+    return _Said(
+        assistant_id=_text(data.get("assistant_id")),
+        model=_text(data.get("model")),
+        role=_text(data.get("role")),
+        type=_text(data.get("type")),
+        status=_text(data.get("status")),
+        created_at=_number(data.get("created_at")),
+        started_at=_number(data.get("started_at")),
+        completed_at=_number(data.get("completed_at")),
+        last_error=_Error(_text(_member(data.get("last_error"), "code"))),
+        usage=_Usage(tokens if type(tokens) is int else None),
+        step_details=_Details(
+            [
+                _Call(_text(_member(call, "type")), _Function(_text(_member(_member(call, "function"), "name"))))
+                for call in (calls if isinstance(calls, list) else ())
+            ]
+        ),
+    )
+
+
+def _tools(said: _Said) -> str:
+    calls = None if said.step_details is None else said.step_details.tool_calls
+    if not calls:
+        return "[]"
+    names: list[str] = []
+    for call in calls:
+        name = (None if call.function is None else call.function.name) or call.type
+        if name and name not in names:
+            names.append(name)
+    return msgspec.json.encode(names).decode()
+
+
+def _status_named(change: Change) -> str | None:
     named = change.event.rpartition(".")[2]
     return named if is_snapshot(change) and named != "created" else None
 
 
-def _tools(said: _Said) -> str:
-    names: list[str] = []
-    calls = None if said.step_details is None else said.step_details.tool_calls
-    for call in calls or ():
-        name = (None if call.function is None else _text(call.function.name)) or _text(call.type)
-        if name and name not in names:
-            names.append(name)
-    return msgspec.json.encode(names).decode() if names else "[]"
+def _time(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < 2**53 else None
 
 
 def _member(value: object, name: str) -> Any:
@@ -156,8 +169,4 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and abs(value) < 2**53 else None
-
-
-def _integer(value: object) -> int | None:
-    return value if type(value) is int and abs(value) < 2**63 else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

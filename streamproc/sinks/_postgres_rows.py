@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from streamproc.columns import values_of
+from streamproc.columns import COLUMNS, values_of
 from streamproc.core.change import Change
 from streamproc.sinks._postgres_schema import OWN
 from streamproc.sinks._postgres_text import holdable_json, holdable_numbers, holdable_text
@@ -25,6 +25,13 @@ for the number · reject: its changes are rejected."""
 _SLICE: Final = 128  # rows that are sent at once
 _INTEGER_MAX: Final = 2**63 - 1  # what `bigint` holds
 _NULL: Final = "\\N"
+# Kind of object -> its line up to the state: what other kinds have of their own is null.
+_LINES: Final = {
+    kind: "\t".join([kind, *("%s" if name in names else _NULL for name in OWN), *["%s"] * 7, ""])
+    for kind, names in COLUMNS.items()
+}
+_NULLS: Final = {kind: line.count(_NULL) for kind, line in _LINES.items()}
+_TABS: Final = len(OWN) + 8
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -139,27 +146,27 @@ def _row(change: Change, changes: list[Change]) -> Row | None:
         return None
     told = change.body.wire(change.revision)
     wire = holdable_json(told)
-    values, note = values_of(change, wire), change.note
+    note = change.note
     columns, is_altered = _columns(
-        [
-            change.kind,
-            *map(values.get, OWN),
+        change.kind,
+        (
+            *values_of(change, wire),
             *(note.inferred_status, int(note.truncated), int(note.ended)),
             *(change.revision, change.stream, change.epoch, change.at),
-        ]
+        ),
     )
     return Row(change.kind, changes, columns, wire, is_altered or wire != told)
 
 
-def _columns(values: list[Any]) -> tuple[bytes, bool]:
-    """Values with a tab after each, and whether something in them was replaced."""
-    line = "\t".join([value if type(value) is str else _NULL if value is None else str(value) for value in values])
+def _columns(kind: str, values: tuple[Any, ...]) -> tuple[bytes, bool]:
+    """The line of these values up to the state, and whether something in them was replaced."""
+    line = _LINES[kind] % tuple([_NULL if value is None else value for value in values])
     if (
-        line.count("\t") == len(values) - 1
-        and line.count("\\") == values.count(None)
+        line.count("\t") == _TABS
+        and line.count("\\") == values.count(None) + _NULLS[kind]
         and line.replace("\t", "").isprintable()
     ):
-        return b"%b\t" % line.encode(), False
+        return line.encode(), False
     held = [holdable_text(value) if isinstance(value, str) else value for value in values]
     texts = [_NULL if value is None else str(value).translate(_ESCAPES) for value in held]
-    return b"%b\t" % "\t".join(texts).encode(), held != values
+    return (_LINES[kind] % tuple(texts)).encode(), held != [*values]

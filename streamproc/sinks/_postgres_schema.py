@@ -93,9 +93,12 @@ _TYPES: Final = {
     **dict.fromkeys(("truncated", "ended"), "smallint"),
     **dict.fromkeys(("tools", "state"), "jsonb"),
 }
-OWN: Final = tuple(dict.fromkeys(name for names in COLUMNS.values() for name in names))
-"""The columns that some kind of object has of its own: those of the table into which a batch of all kinds is copied,
-after `kind` and before `_OF_ALL`."""
+OWN: Final = (
+    *("id", "run_id", "thread_id", "assistant_id", "model", "type", "tools", "role", "status"),
+    *("created_at", "started_at", "completed_at", "error_code", "total_tokens"),
+)
+"""The columns that some kind of object has of its own, in an order that is each kind's: those of the table into which a
+batch of all kinds is copied, after `kind` and before `_OF_ALL`."""
 
 
 class Statements:

@@ -124,9 +124,8 @@ def growth_of(state: StateRow, position: int) -> dict[str, object]:
 def row_of(state: StateRow, position: int) -> tuple[Any, ...]:
     """The values of a row, in the order of `UPSERT`."""
     change = state.change
-    found = values_of(change, state.wire)
     return (
-        *(found[name] for name in COLUMNS[change.kind]),
+        *values_of(change, state.wire),
         change.inferred_status,
         change.truncated,
         change.note.ended,

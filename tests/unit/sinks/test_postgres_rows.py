@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from streamproc import StreamProcessor
+from streamproc.columns import COLUMNS
 from streamproc.core.body import Body
 from streamproc.core.change import ENDED, NO_NOTE, Change, Note, Origin
 from streamproc.core.events import Event, encode_sse
@@ -154,3 +155,8 @@ def test_object_with_unholdable_text_is_replaced_or_rejected(id: str) -> None:
 
     assert [row.is_altered for row in replaced.all()] == [True]
     assert (rejected.all(), rejected.rejected) == ([], [bad])
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_own_columns_come_in_the_order_of_each_kind(kind: str) -> None:
+    assert [name for name in OWN if name in COLUMNS[kind]] == [*COLUMNS[kind]]
