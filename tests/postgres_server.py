@@ -46,7 +46,7 @@ class PostgresServer:
     def __init__(self, settings: dict[str, str] | None = None, *, is_durable: bool = False) -> None:
         self.settings = {**({} if is_durable else {"fsync": "off"}), **(settings or {})}
         self.port = _free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[Any] | None = None
         self._databases = itertools.count(1)
 
     def __enter__(self) -> Self:
@@ -98,7 +98,7 @@ class PostgresServer:
         """Start it; returns when it takes connections."""
         options = [option for name, value in self.settings.items() for option in ("-c", f"{name}={value}")]
         with open(self.folder / "log", "ab") as log:
-            self._process = subprocess.Popen(
+            process: subprocess.Popen[Any] = subprocess.Popen(
                 [
                     self._programs / "postgres",
                     *("-D", self._data, "-h", _LOCAL, "-p", str(self.port), "-k", self.folder),
@@ -111,12 +111,13 @@ class PostgresServer:
                 start_new_session=True,  # a Ctrl-C in the terminal is for the tests
                 **self._user,
             )
+        self._process = process
         until_s = monotonic() + _START_S
         while True:
             try:
                 self.execute("SELECT 1")
             except psycopg.OperationalError:
-                if self._process.poll() is not None or monotonic() > until_s:
+                if process.poll() is not None or monotonic() > until_s:
                     raise RuntimeError(f"the server did not start:\n{self.log()[-2000:]}") from None
                 sleep(0.02)
             else:

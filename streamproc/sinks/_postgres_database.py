@@ -7,6 +7,7 @@ each may get another session, as behind a transaction pooler.
 
 import math
 from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 import anyio
 import psycopg
@@ -17,6 +18,10 @@ from streamproc.sinks._postgres_errors import meaning_of, sqlstate_of
 from streamproc.sinks._postgres_schema import VERSION, Statements
 
 __all__ = ["DataRefused", "PostgresDatabase"]
+
+
+# A temporary table that stays in a session for good would hold back the age of transactions, and with it the vacuum.
+_SESSION_S: Final = 3600.0
 
 
 class DataRefused(Exception):
@@ -55,6 +60,7 @@ class PostgresDatabase:
         self._connect_timeout_s = math.ceil(connect_timeout_s)
         self._open_timeout_s = connect_timeout_s + statement_timeout_s
         self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._expires_s = 0.0  # when it has lasted long enough
 
     async def open(self) -> None:
         """Connect, and make or migrate the tables.
@@ -90,6 +96,8 @@ class PostgresDatabase:
             DataRefused: some of them cannot be held.
             SinkUnavailable: not now; a commit whose answer was lost may have happened.
         """
+        if anyio.current_time() >= self._expires_s:
+            self.close()
         is_kept = self._connection is not None
         try:
             await self._transact(kinds, lines)
@@ -121,6 +129,7 @@ class PostgresDatabase:
             fallback_application_name="streamproc",
         )
         self._connection = connection
+        self._expires_s = anyio.current_time() + _SESSION_S
         return connection
 
     async def _transact(self, kinds: Collection[str], lines: Callable[[], Iterable[bytes]]) -> None:

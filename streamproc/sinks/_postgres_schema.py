@@ -4,8 +4,9 @@ The columns are those of the SQLite store (`streamproc.columns`), so that a quer
 numbers, times as Unix seconds. What the store keeps for itself is not there. `first_position` and `position` come from
 one sequence; like the store's they put objects into the order in which they came, or changed.
 
-No statement leaves anything behind in its session, for a pooler gives each transaction another one. The name of the
-schema is the only thing that is put into statements; it has been checked.
+No statement needs anything of its session, for a pooler gives each transaction another one, and none leaves anything
+in it but an empty temporary table. The name of the schema is the only thing that is put into statements; it has been
+checked.
 """
 
 import re
@@ -117,9 +118,15 @@ class Statements:
         ms = max(1, round(statement_timeout_s * 1000))
         begin = f"BEGIN; SET LOCAL statement_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms};"
         incoming = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in ("kind", *OWN, *_OF_ALL))
-        self.begin = f"{begin} CREATE TEMPORARY TABLE streamproc_incoming ({incoming}) ON COMMIT DROP".encode()
+        # Made where a session has none yet, and emptied by each commit: to make it each time would fill the catalogue
+        # with dead rows. Its name tells its columns, for a pooler's session may have one of another version.
+        self._incoming = table = f"pg_temp.streamproc_incoming_{crc32(incoming.encode()):08x}"
+        self.begin = f"""
+            {begin} SET LOCAL client_min_messages = warning;
+            CREATE TEMPORARY TABLE IF NOT EXISTS {table.partition(".")[2]} ({incoming}) ON COMMIT DELETE ROWS
+        """.encode()
         # What the columns of a text row mean must not depend on the session.
-        self.copy = b"COPY pg_temp.streamproc_incoming FROM STDIN (FORMAT text, ENCODING 'UTF8')"
+        self.copy = f"COPY {table} FROM STDIN (FORMAT text, ENCODING 'UTF8')".encode()
         self.upserts = {kind: self._upsert(kind) for kind in COLUMNS}
 
         # Asked of the catalogue itself: to_regclass remembers that there was no table before it waited for the lock.
@@ -158,7 +165,7 @@ class Statements:
             INSERT INTO {self._schema}.{TABLE_OF[kind]} AS old ({names}, first_position, position)
             SELECT {names}, number, number FROM (
                 SELECT *, nextval('{self._schema}.positions') AS number
-                FROM pg_temp.streamproc_incoming WHERE kind = '{kind}'
+                FROM {self._incoming} WHERE kind = '{kind}'
             ) AS new
             ON CONFLICT (id) DO UPDATE SET {", ".join(changed)}
             WHERE CASE WHEN excluded.stream = old.stream

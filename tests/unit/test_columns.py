@@ -16,7 +16,7 @@ def change_of(payload: dict[str, object], event: str = "thread.run.step.created"
 
 def test_values_of_a_usual_step() -> None:
     call = {"type": "function", "function": {"name": "search", "arguments": "{}"}}
-    step = {
+    step: dict[str, object] = {
         **{"id": "step_1", "run_id": "run_1", "thread_id": "thread_1", "assistant_id": "asst_1", "type": "tool_calls"},
         **{"status": "failed", "created_at": 1, "completed_at": 2.5, "last_error": {"code": "server_error"}},
         **{"usage": {"total_tokens": 3}, "step_details": {"tool_calls": [call, call, {"type": "file_search"}]}},
