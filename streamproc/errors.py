@@ -10,7 +10,8 @@
     │   └── StreamTruncated
     ├── SinkError                a batch was not taken
     │   ├── SinkUnavailable      ... now: delivery tries again
-    │   └── SinkRejected         ... ever: delivery writes a dead letter
+    │   ├── SinkRejected         ... ever: delivery writes a dead letter
+    │   └── SinkGone             ... nor will any other: delivery closes the sink
     ├── StoreError               the journal, the states or the cursors could not be read or written
     └── HookError                a hook raised
 
@@ -26,6 +27,7 @@ __all__ = [
     "LimitExceeded",
     "LineTooLong",
     "SinkError",
+    "SinkGone",
     "SinkRejected",
     "SinkUnavailable",
     "SourceError",
@@ -141,6 +143,21 @@ class SinkRejected(SinkError):
 
     def __str__(self) -> str:
         return f"{self.reason} (rejected changes: {len(self.changes)})"
+
+
+class SinkGone(SinkError):
+    """The far side of a sink wants nothing more, of this batch or any other.
+
+    Attributes:
+        reason: how it said so, for people.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class StoreError(StreamprocError):

@@ -8,8 +8,8 @@ All tasks live in the task group that `async with Pipeline(...)` opens. Its stre
 run may go on in another stream.
 """
 
+import math
 import time
-from asyncio import get_running_loop
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -47,6 +47,7 @@ from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.statistics import SinkStatistics
 from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StoreError, StreamTruncated
 from streamproc.hooks import HookDispatch, OnHookError, RunHooks
+from streamproc.loop_clock import loop_clock
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
@@ -162,7 +163,7 @@ class Pipeline:
         self._epoch = 0
         self._second = -1
         self._to_second = self._at = ""
-        self._at_from_s = self._at_until_s = 0.0  # within which `_at` is the time
+        self._at_until_s = -math.inf  # of the event loop; until then `_at` is the time
 
     async def __aenter__(self) -> Self:
         if self._was_entered:
@@ -506,18 +507,21 @@ class Pipeline:
 
         The loop runs for each chunk, which is one event as a rule: whatever is looked up in it is felt.
         """
-        clock = get_running_loop().time  # `current_time` without the detour
+        clock = loop_clock()
         proc, tap = follower.proc, follower.tap
         stamp, feed = proc.stamp, proc.feed
+        hand_on = self._hand_on if self._hooks else self._offer
         heard_s = clock()
         try:
             async with source.open(cursor) as chunks:
                 follower.connections += 1
                 async for chunk in chunks:
                     heard_s = clock()
-                    stamp(self._time())
+                    if heard_s >= self._at_until_s:
+                        self._tick(heard_s)
+                    stamp(self._at)
                     changes = feed(chunk)
-                    if changes and (self._hand_on(changes) or tap is not None):
+                    if changes and (hand_on(changes) or tap is not None):
                         await self._settle(follower, changes)
                     if proc.is_done:
                         return
@@ -648,17 +652,22 @@ class Pipeline:
         return self._epoch
 
     def _time(self) -> str:
-        """Now, as RFC 3339; made once a millisecond, and most of it once a second."""
-        now_s = self._now()
-        if not self._at_from_s <= now_s < self._at_until_s:
-            millisecond = int(now_s * 1000)
-            self._at_from_s, self._at_until_s = millisecond / 1000, (millisecond + 1) / 1000
-            second, rest = divmod(millisecond, 1000)
-            if second != self._second:
-                self._second = second
-                self._to_second = datetime.fromtimestamp(second, UTC).isoformat()[:19]
-            self._at = f"{self._to_second}.{rest:03d}Z"
+        """Now, as RFC 3339."""
+        now_s = current_time()
+        if now_s >= self._at_until_s:
+            self._tick(now_s)
         return self._at
+
+    def _tick(self, now_s: float) -> None:
+        """Look at the wall clock, which is done once a millisecond; most of the text is made once a second."""
+        wall_s = self._now()
+        millisecond = int(wall_s * 1000)
+        self._at_until_s = now_s + (millisecond + 1) / 1000 - wall_s
+        second, rest = divmod(millisecond, 1000)
+        if second != self._second:
+            self._second = second
+            self._to_second = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        self._at = f"{self._to_second}.{rest:03d}Z"
 
 
 class PushedStream:

@@ -10,9 +10,11 @@ from streamproc.core.context import StreamContext
 from streamproc.core.dialect import Dialect, DialectFactory, TextReader, dialect_factory, hot_decoders, text_readers
 from streamproc.core.fragments import FragmentDecoder
 from streamproc.core.limits import Limits
-from streamproc.core.place import Place, Places
+from streamproc.core.place import Around, Place, Places
 from streamproc.core.reducer import Reducer
 from streamproc.core.sse import Frame, SSEParser, make_frame
+from streamproc.core.table import Record
+from streamproc.core.tree import TextBuffer
 from streamproc.errors import LimitExceeded
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -64,6 +66,9 @@ class StreamProcessor:
         self._context = StreamContext.named(stream, epoch)
         self._closed: bool  # `close` was called, and no `open` since
         self._failed: bool  # a LimitExceeded was raised
+        self._lone: _Lone | None  # while nothing else has come since it was made
+        self._recent: Place | None  # of the last text fragment
+        self._repeated: tuple[bytes, Places] | None  # if the one before was for the same place
         self._start()
 
     def feed(self, data: bytes) -> list[Change]:
@@ -78,14 +83,15 @@ class StreamProcessor:
             lone is not None  # the commonest chunk of all is one event for the text that grows
             and data.startswith(lone.opening)
             and data.endswith(lone.closing)
-            and lone.place is lone.places.last
-            and self._parser.idle
+            and lone.touched == (record := lone.record).touched
             and len(data) <= self._max_line
         ):
             # If this is a text, it is JSON without a line end, and the chunk was one event indeed.
-            change = self.reducer.append(lone.places, data[lone.start : lone.stop], self._context)
+            literal = data[lone.start : lone.stop]
+            change = self.reducer.append(record, lone.buffer, literal, self._context, lone.event, lone.around)
             if change is not None:
                 return [change]
+        self._lone, self._repeated = None, None
         changes: list[Change] = []
         if self._closed and data:  # `open` was forgotten: the reducer will say so
             self._start()
@@ -118,6 +124,7 @@ class StreamProcessor:
             else:
                 self._fragments(name, places, decode, iter(payloads), changes)
             self._expect(name, places)
+        self._prepare(lone)
         return changes
 
     def close(self) -> list[Change]:
@@ -186,6 +193,7 @@ class StreamProcessor:
         Raises:
             ValueError: the object has no status.
         """
+        self._lone = None
         return self.reducer.hydrate(obj, self._context)
 
     def infer(self, run_id: str, status: str) -> list[Change]:
@@ -259,8 +267,7 @@ class StreamProcessor:
     def _start(self, dialect: Dialect | None = None) -> None:
         self._parser = SSEParser(self._limits)
         self._use(self._new_dialect() if dialect is None else dialect)
-        self._lone: _Lone | None = None
-        self._recent: Place | None = None  # of the last text fragment
+        self._lone = self._recent = self._repeated = None
         self.truncated = False
         self._failed = False
         self._closed = False
@@ -276,11 +283,13 @@ class StreamProcessor:
         place = places.last
         if place is not None:
             self._parser.expect(name, place.after)
-            if place is self._recent and (self._lone is None or self._lone.place is not place):
-                # with the quotes, since around them JSON allows line ends
-                opening, closing = b"event: " + name + b"\ndata: " + place.before + b'"', b'"' + place.after + b"\n\n"
-                self._lone = _Lone(opening, closing, len(opening) - 1, 1 - len(closing), places, place)
+            self._repeated = (name, places) if place is self._recent else None
             self._recent = place
+
+    def _prepare(self, lone: "_Lone | None") -> None:
+        """Be ready for a chunk that is one event like the last ones; `lone` is what was ready before."""
+        if self._repeated is not None and self._parser.idle:
+            self._lone = _lone(*self._repeated, lone)
 
     def _fragments(
         self, name: bytes, places: Places, decode: FragmentDecoder, payloads: Iterator[bytes], changes: list[Change]
@@ -323,14 +332,34 @@ def _without_end(payloads: list[bytes], end: bytes) -> tuple[list[bytes], bytes]
 
 
 class _Lone(Struct, frozen=True):
-    """How a chunk that is one event for the text that grows begins and ends."""
+    """How a chunk that is one event for the text that grows begins and ends, and where that text is."""
 
     opening: bytes
     closing: bytes
     start: int  # of what is between
     stop: int
-    places: Places
     place: Place
+    record: Record
+    touched: int  # of the record: it must not have been since
+    buffer: TextBuffer
+    event: str
+    around: Around
+
+
+def _lone(name: bytes, places: Places, before: _Lone | None) -> _Lone | None:
+    """For the last place of the events of that name; None when the general rules must see the next fragment."""
+    place = places.last
+    if place is None or place.touched != place.record.touched or places.object_id != place.record.body.id:
+        return None
+    if before is not None and before.place is place and before.touched == place.touched:
+        return before
+    buffer = place.buffer()
+    if buffer is None:
+        return None
+    # with the quotes, since around them JSON allows line ends
+    opening, closing = b"event: " + name + b"\ndata: " + place.before + b'"', b'"' + place.after + b"\n\n"
+    start, stop = len(opening) - 1, 1 - len(closing)
+    return _Lone(opening, closing, start, stop, place, place.record, place.touched, buffer, places.event, place.around)
 
 
 def _factory(dialect: str | Dialect | DialectFactory) -> DialectFactory:

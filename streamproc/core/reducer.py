@@ -19,10 +19,11 @@ from streamproc.core.context import StreamContext
 from streamproc.core.events import STEP_DELTA, Event, snapshot_event
 from streamproc.core.fragments import ENTRIES, FragmentDecoder, FragmentError
 from streamproc.core.limits import Limits
-from streamproc.core.place import Place, Places, decode_text, growing_text, learn_around, plant_text
+from streamproc.core.place import Around, Place, Places, decode_text, growing_text, learn_around, plant_text
 from streamproc.core.spot import Spot
 from streamproc.core.stored import StoredObject
-from streamproc.core.table import States, Table
+from streamproc.core.table import Record, States, Table
+from streamproc.core.tree import TextBuffer
 from streamproc.core.turn import INFERRED, TRUNCATED, Turn
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -182,28 +183,30 @@ class Reducer:
         """
         for payload in payloads:
             place = None if context.done else places.find(payload)
-            if place is None or place.text(context.owner) is None:
+            buffer = None if place is None else place.text(context.owner)
+            if place is None or buffer is None:
                 place = None if context.done else self._learn(places, decode, payload, context)
                 if place is None:
                     return payload
+                buffer = place.buffer()
+                assert buffer is not None  # of a place that was just found
             places.last = place
-            change = self.append(places, payload[len(place.before) : -len(place.after)], context)
+            literal = payload[len(place.before) : -len(place.after)]
+            change = self.append(place.record, buffer, literal, context, places.event, place.around)
             if change is None:
                 return payload
+            places.object_id = place.record.body.id
             out.append(change)
         return None
 
-    def append(self, places: Places, literal: bytes, context: StreamContext) -> Change | None:
-        """Merge one text fragment, given as the JSON of its text, for the `last` of `places`.
+    def append(
+        self, record: Record, buffer: TextBuffer, literal: bytes, context: StreamContext, event: str, around: Around
+    ) -> Change | None:
+        """Merge one text fragment, given as the JSON of its text, into a text of an object that takes it.
 
         Returns None when it is no text after all, or nothing that can be merged here.
         """
-        place = places.last
-        if place is None or context.done:
-            return None
-        record = place.record
-        buffer = place.buffer() if place.touched == record.touched else place.text(context.owner)
-        if buffer is None:
+        if context.done:
             return None
         try:
             text = decode_text(literal)
@@ -212,12 +215,10 @@ class Reducer:
         size = record.size + len(text)
         if not text or size > self._max_size:
             return None
-        revision = record.revision + 1
+        revision, seq = record.revision + 1, context.seq + 1
         buffer.append(text, revision)
-        record.revision, record.size = revision, size
-        body, seq = record.body, context.seq + 1
-        context.seq, places.object_id = seq, body.id
-        return Change(context.origin, seq, places.event, body, revision, None, literal, NO_NOTE, place.around)
+        record.revision, record.size, context.seq = revision, size, seq
+        return Change(context.origin, seq, event, record.body, revision, None, literal, NO_NOTE, around)
 
     def extend(
         self, places: Places, pieces: Iterator[bytes], end: bytes, context: StreamContext, out: list[Change]

@@ -13,7 +13,8 @@ that it must not leave behind. The lanes are tasks in a group of the caller's, w
 
 Handing four sinks a batch costs as much as making a change or two, and waking their tasks more than that. So changes
 are handed on every two milliseconds at most, or as soon as many of them have come; after two quiet ones, at once.
-A few changes that come sooner wait for the end of the two and go as one batch.
+A few that come sooner go with the first that comes later. Waking up for them alone costs as much again, so that is done
+only when nothing has come for another two.
 """
 
 from asyncio import TimerHandle, get_running_loop
@@ -34,6 +35,7 @@ from streamproc.delivery.lane import Lane
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.delivery.statistics import SinkStatistics
 from streamproc.errors import ConfigError
+from streamproc.loop_clock import loop_clock
 from streamproc.protocols import Sink, Store
 from streamproc.wording import came
 
@@ -43,6 +45,7 @@ log = structlog.get_logger("streamproc")
 
 _GAP_S: Final = 0.002  # between two times that sinks are handed something ...
 _GATHERED_MAX: Final = 128  # ... unless so many changes came since the first one; none where an inbox is that small
+_WAIT_S: Final = 0.002  # after the gap, for a change that comes anyway
 
 
 class Fanout:
@@ -95,7 +98,7 @@ class Fanout:
         Raises:
             Exception: what a sink raised on entering; the sinks entered before are left when `group` is cancelled.
         """
-        self._clock = get_running_loop().time
+        self._clock = loop_clock()
         if store is not None:
             for lane in self._lanes:  # all of them first: a store may forget what nobody has asked for
                 await lane.attach(store)
@@ -113,13 +116,10 @@ class Fanout:
                 return False
             self._first = first
         gathered += batch
-        if len(gathered) >= self._gathered_max:
+        if self._clock() >= self._next_s or len(gathered) >= self._gathered_max:
             self._hand_on()
         elif self._timer is None:
-            if self._clock() >= self._next_s:
-                self._hand_on()
-            else:
-                self._timer = get_running_loop().call_at(self._next_s, self._hand_on)
+            self._timer = get_running_loop().call_at(self._next_s + _WAIT_S, self._look)
         return self._may_be_full
 
     @property
@@ -158,11 +158,17 @@ class Fanout:
         self._hand_on()  # whatever was offered is received
         return tuple(lane.statistics() for lane in self._lanes)
 
+    def _look(self) -> None:
+        """Nothing may be coming any more; the timer is not set anew for every batch, so it may also be early."""
+        self._timer = None
+        if self._gathered:
+            if self._clock() >= self._next_s:
+                self._hand_on()
+            else:
+                self._timer = get_running_loop().call_at(self._next_s, self._look)
+
     def _hand_on(self) -> None:
         """Put what was gathered into the inboxes, and wake the lanes that wait for it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if not self._gathered:
             return
         now_s = self._clock()

@@ -27,7 +27,7 @@ from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.room import Room
 from streamproc.delivery.statistics import SinkState, SinkStatistics
 from streamproc.delivery.write_timeout import WriteTimeout, is_cancelled
-from streamproc.errors import SinkRejected, SinkUnavailable, StoreError
+from streamproc.errors import SinkGone, SinkRejected, SinkUnavailable, StoreError
 from streamproc.protocols import DeadLetter, Sink, Store
 from streamproc.wording import traceback_text
 
@@ -353,6 +353,9 @@ class Lane:
             self._failures.attempts += 1
             self._settle(sent, dead, error.reason)
             self._succeeded()
+        elif isinstance(error, SinkGone):
+            self._failed += 1
+            self.close(error.reason[:_REASON_MAX])
         elif is_late:
             self._timed_out()
         else:

@@ -24,7 +24,7 @@ class SinkStatistics(Struct, frozen=True, kw_only=True):
     """Came after the sink was closed, or was pending when it was; what was being written then may have arrived."""
     pending: int  # wait, or are being written
     writes: int  # calls of `write`
-    failed: int  # those that neither returned nor rejected: not available, timed out or a bug
+    failed: int  # those that neither returned nor rejected: not available, timed out, gone or a bug
     retried: int  # those that repeated a failed one
     oldest_pending_s: float  # seconds since the oldest pending change came, or was left in the journal; 0 without any
     lag: int = 0  # with a store: changes in the journal that the sink has not settled, pending ones included

@@ -21,7 +21,7 @@ from streamproc import Change, StreamProcessor
 from streamproc.delivery.fanout import Fanout
 from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.statistics import SinkStatistics
-from streamproc.errors import SinkRejected, SinkUnavailable
+from streamproc.errors import SinkGone, SinkRejected, SinkUnavailable
 from streamproc.testing.clock import run_virtual
 from tests.streams import arguments, error, message, run, sse, step, words
 
@@ -30,7 +30,8 @@ pytestmark = pytest.mark.slow
 Script: TypeAlias = "Sequence[float | str]"
 
 ACTS = st.one_of(
-    st.sampled_from([0.0, 0.0, 0.5, 3.0]), st.sampled_from(["never", "unavailable", "wait for me", "reject", "bug"])
+    st.sampled_from([0.0, 0.0, 0.5, 3.0]),
+    st.sampled_from(["never", "unavailable", "wait for me", "reject", "bug", "gone"]),
 )
 SCRIPTS = st.lists(ACTS, min_size=1, max_size=12)
 
@@ -99,6 +100,8 @@ class Acting:
         elif act == "reject":
             self.arrived += batch[1::2]
             raise SinkRejected("no", batch[::2])
+        elif act == "gone":
+            raise SinkGone("gone")
         else:
             raise ValueError
 

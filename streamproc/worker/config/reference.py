@@ -13,6 +13,7 @@ from streamproc.worker.config.sink_kinds import ConsoleSinkConfig, JsonlSinkConf
 from streamproc.worker.config.source_kinds import FileSourceConfig, HttpSourceConfig, ResumeConfig, ResyncConfig
 from streamproc.worker.config.store_kinds import MemoryStoreConfig, SqliteStoreConfig
 from streamproc.worker.config.toml import toml_value
+from streamproc.worker.config.webhook_kind import WebhookSinkConfig
 
 __all__ = ["TABLES", "Table", "reference"]
 
@@ -37,6 +38,7 @@ TABLES: Final = (
     Table("[[sinks]]", SinkConfig, "Where changes go; see [sinks.md](sinks.md). Of every kind:"),
     Table('[[sinks]] kind = "jsonl"', JsonlSinkConfig, "A file with one change a line. Needs the `jsonl` extra."),
     Table('[[sinks]] kind = "console"', ConsoleSinkConfig, "A live table of steps. Needs the `cli` extra."),
+    Table('[[sinks]] kind = "webhook"', WebhookSinkConfig, "A signed POST a change. Needs the `webhook` extra."),
     Table(
         '[[sinks]] kind = "postgres"',
         PostgresSinkConfig,

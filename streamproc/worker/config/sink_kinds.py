@@ -12,6 +12,7 @@ from streamproc.plugins import PlugIn, SinkConfig
 from streamproc.protocols import Sink
 from streamproc.secret import SecretUrl
 from streamproc.worker.config.values import Count, Seconds, Text
+from streamproc.worker.config.webhook_kind import WebhookSinkConfig, make_webhook
 
 __all__ = ["SINKS", "ConsoleSinkConfig", "JsonlSinkConfig", "PostgresSinkConfig"]
 
@@ -90,5 +91,6 @@ def _make_postgres(options: PostgresSinkConfig) -> Sink:
 SINKS: Final[Mapping[str, PlugIn[Any]]] = {
     "jsonl": PlugIn(JsonlSinkConfig, _make_jsonl),
     "console": PlugIn(ConsoleSinkConfig, _make_console),
+    "webhook": PlugIn(WebhookSinkConfig, make_webhook),
     "postgres": PlugIn(PostgresSinkConfig, _make_postgres),
 }

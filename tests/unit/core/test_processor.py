@@ -1,14 +1,17 @@
 """The processor: bytes in, changes out; opening, closing and breaking of streams."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
-from streamproc import AssistantsDialect, Event, Limits, Reducer, RunStep, StreamProcessor
+from streamproc import AssistantsDialect, Change, Event, Limits, Reducer, RunStep, StreamProcessor
+from streamproc.core.change import encode_change
 from streamproc.core.fragments import FRAGMENT_DECODERS
 from streamproc.core.sse import Frame
 from streamproc.errors import ConfigError, FrameTooLarge, LineTooLong
+from tests.properties.generators import GeneralDialect
 from tests.streams import (
     anomalies,
     arguments,
@@ -606,3 +609,51 @@ def test_infer_belongs_to_the_stream_of_the_processor() -> None:
     proc.feed(sse(run("created")))
 
     assert [(change.stream, change.epoch, change.seq) for change in proc.infer("run_1", "expired")] == [("s", 3, 2)]
+
+
+def _half(proc: StreamProcessor) -> list[Change]:
+    """An event whose other half follows."""
+    data = sse(arguments("x", id="step_2"))
+    return [*proc.feed(data[:30]), *proc.feed(data[30:])]
+
+
+BETWEEN: dict[str, Callable[[StreamProcessor], object]] = {
+    "nothing": lambda proc: [],
+    "a comment": lambda proc: proc.feed(b": alive\n\n"),
+    "an event in two chunks": _half,
+    "a fragment for another step": lambda proc: proc.feed(sse(arguments("x", id="step_2"))),
+    "another step": lambda proc: proc.feed(sse(step("created", "step_3"))),
+    "the end of the step": lambda proc: proc.feed(sse(step("completed"))),
+    "the end of the run": lambda proc: proc.feed(sse(run("completed"))),
+    "done": lambda proc: proc.feed(sse(done())),
+    "a state from elsewhere": lambda proc: proc.hydrate(
+        RunStep(id="step_2", run_id="run_1", status="completed", type="tool_calls")
+    ),
+    "an inferred end": lambda proc: proc.infer("run_1", "expired"),
+    "no run any more": partial(StreamProcessor.evict, run_id="run_1"),
+    "a new stream": StreamProcessor.open,
+    "a new pass": partial(StreamProcessor.open, epoch=2),
+    "the end of the stream": StreamProcessor.close,
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_chunks_of_one_event_with_something_between(name: str) -> None:
+    """What is kept to take such chunks quickly holds no longer than nothing else comes."""
+    outcomes: list[Any] = []
+    for dialect in (AssistantsDialect, GeneralDialect):
+        proc = StreamProcessor(dialect)
+        changes = proc.feed(
+            sse(run("created"), step("created"), step("created", "step_2"), arguments("a", id="step_2"))
+        )
+        for text in "bcde":
+            changes += proc.feed(sse(arguments(text)))
+        found = BETWEEN[name](proc)
+        changes += found if isinstance(found, list) else []
+        for text in "fgh":
+            changes += proc.feed(sse(arguments(text)))
+        changes += proc.feed(sse(Event("thread.run.step.delta", {"delta": arguments("i").data["delta"]})))
+        changes += proc.close()
+        outcomes.append(([encode_change(change) for change in changes], dict(proc.steps), dict(proc.anomalies)))
+
+    assert outcomes[1] == outcomes[0]

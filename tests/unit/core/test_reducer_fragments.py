@@ -50,6 +50,12 @@ class Known:
         found = self.reducer.extend(self.places, rest, end, self.context, self.changes)
         return found, [*rest]
 
+    def append(self, literal: bytes) -> Change | None:
+        """To the text of step_1."""
+        place, buffer = self.one, self.one.buffer()
+        assert buffer is not None
+        return self.reducer.append(place.record, buffer, literal, self.context, self.places.event, place.around)
+
     def seen(self) -> list[tuple[str, int, int]]:
         return [(change.id, change.revision, change.seq) for change in self.changes]
 
@@ -206,23 +212,22 @@ def test_payloads_with_another_end(known: Known) -> None:
 # --- append -----------------------------------------------------------------------------------------------------------
 
 
-def test_append_for_the_place_before(known: Known) -> None:
+def test_append_to_a_text(known: Known) -> None:
     """One change, and everything is counted."""
-    change = known.reducer.append(known.places, b'"abc"', known.context)
+    change = known.append(b'"abc"')
 
     assert change is not None
     assert (change.id, change.revision, change.seq, change.event) == ("step_1", 6, 11, DELTA)
     assert change.raw == of(known.one, "abc") + known.one.after
     assert (known.context.seq, known.one.record.revision) == (11, 6)
     assert known.one.record.size == known.two.record.size + 4
-    assert known.places.object_id == "step_1"
     assert known.text("step_1") == "____abc"
 
 
 @pytest.mark.parametrize("literal", [b"1", b'""', b"", b'"a', '"ä"'.encode("latin-1")])
 def test_append_of_no_text(known: Known, literal: bytes) -> None:
     """Nothing is merged and nothing counted."""
-    assert known.reducer.append(known.places, literal, known.context) is None
+    assert known.append(literal) is None
     assert (known.context.seq, known.one.record.revision, known.text("step_1")) == (10, 5, "____")
 
 
@@ -231,22 +236,17 @@ def test_append_up_to_the_limit() -> None:
     size = Known().one.record.size
     known = Known(Limits(max_object_bytes=size + 2))
 
-    assert known.reducer.append(known.places, b'"abc"', known.context) is None
-    assert known.reducer.append(known.places, b'"ab"', known.context) is not None
-    assert known.reducer.append(known.places, b'"c"', known.context) is None
+    assert known.append(b'"abc"') is None
+    assert known.append(b'"ab"') is not None
+    assert known.append(b'"c"') is None
 
 
-def test_append_after_the_end(known: Known) -> None:
-    """Neither after that of the object nor after that of the stream, nor without a place."""
-    known.proc.feed(sse(step("completed")))
-    assert known.reducer.append(known.places, b'"a"', known.context) is None
-    known.places.last = known.two
-    assert known.reducer.append(known.places, b'"a"', known.context) is not None
+def test_append_after_the_end_of_the_stream(known: Known) -> None:
+    """Whether the object takes fragments is the caller's to look at; whether the stream does is not."""
     known.context.done = True
-    assert known.reducer.append(known.places, b'"a"', known.context) is None
+    assert known.append(b'"a"') is None
     known.context.done = False
-    known.places.last = None
-    assert known.reducer.append(known.places, b'"a"', known.context) is None
+    assert known.append(b'"a"') is not None
 
 
 # --- apply_fragments --------------------------------------------------------------------------------------------------

@@ -567,6 +567,7 @@ def test_limits_name_the_field_that_is_wrong() -> None:
         (errors.SinkUnavailable("timeout"), "timeout"),
         (errors.SinkUnavailable("status 503", retry_after_s=20), "status 503 (retry after 20 s)"),
         (errors.SinkRejected("too large", changes=["one", "two"]), "too large (rejected changes: 2)"),
+        (errors.SinkGone("status 410"), "status 410"),
         (errors.HookError("on_delta"), "hook 'on_delta' raised None"),
     ],
 )

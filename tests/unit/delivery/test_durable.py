@@ -14,7 +14,7 @@ from streamproc import Change
 from streamproc.delivery.fanout import Fanout
 from streamproc.delivery.journal import Journal
 from streamproc.delivery.policy import DeliveryPolicy
-from streamproc.errors import SinkRejected, StoreError
+from streamproc.errors import SinkGone, SinkRejected, StoreError
 from streamproc.protocols import DeadLetter, JournalBatch, Sink
 from streamproc.stores.memory import MemoryStore
 from tests.unit.delivery.sinks import NEVER, Scripted, deltas, imbalance, of, seqs, unavailable, virtual
@@ -256,6 +256,26 @@ async def test_a_sink_that_is_closed_leaves_the_rest_to_the_next_start() -> None
         journal.offer(deltas(6)[5:])
     account = of(fanout)
     assert (account.state, account.dead, account.dropped, imbalance(account)) == ("closed", 2, 0, 0)
+
+    again = Scripted()
+    async with delivering(store, again):
+        pass
+
+    assert seqs(again.arrived) == [3, 4, 5, 6]
+
+
+@virtual
+async def test_a_sink_that_is_gone_leaves_the_rest_to_the_next_start() -> None:
+    """Its cursor stands after what it took, so that an endpoint that is back misses nothing that is still kept."""
+    store = MemoryStore()
+    gone = Scripted(None, SinkGone("answered 410"))
+    async with delivering(store, (gone, DeliveryPolicy(batch_max=2))) as (journal, fanout):
+        journal.offer(deltas(5))
+        await anyio.sleep(1)
+        journal.offer(deltas(6)[5:])
+    account = of(fanout)
+    assert (account.state, account.acked, account.dropped, imbalance(account)) == ("closed", 2, 0, 0)
+    assert await cursor(store) == 2
 
     again = Scripted()
     async with delivering(store, again):

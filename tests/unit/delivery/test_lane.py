@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from streamproc import Change
 from streamproc.delivery.fanout import Fanout
 from streamproc.delivery.policy import DeliveryPolicy, Retry
-from streamproc.errors import SinkRejected
+from streamproc.errors import SinkGone, SinkRejected
 from tests.unit.delivery.sinks import (
     AT_ONCE,
     HALF,
@@ -400,6 +400,37 @@ async def test_bugs_in_a_row_close_the_sink() -> None:
     it = of(fanout)
     assert (it.acked, it.dead, it.dropped, it.state) == (1, 3, 5, "closed")
     assert events(logs, "reason", "dropped")[-1] == ("sink.closed", "unexpected exceptions", 5)
+
+
+@virtual
+async def test_a_sink_that_is_gone_is_closed_at_once() -> None:
+    """One event says so; what it was given and what comes later is dropped, and no dead letter."""
+    sink = Scripted(None, SinkGone("answered 410"))
+    fanout = fan(sink, DeliveryPolicy(batch_max=2))
+    with capture_logs() as logs:
+        async with anyio.create_task_group() as group:
+            await fanout.start(group)
+            fanout.offer(deltas(5))
+            await anyio.sleep(1)
+            fanout.offer(deltas(7)[5:])
+            await fanout.drain(9)
+
+    it = of(fanout)
+    assert sink.calls == [(0, [1, 2]), (0, [3, 4])]
+    assert (it.acked, it.dead, it.dropped, it.pending, it.failed, it.state) == (2, 0, 5, 0, 1, "closed")
+    assert imbalance(it) == 0
+    assert events(logs, "reason", "dropped") == [("sink.closed", "answered 410", 3)]
+
+
+@virtual
+async def test_a_sink_that_is_gone_after_failures() -> None:
+    """A retry may find that out, a probe of the open breaker too."""
+    sink = Scripted(unavailable(), unavailable(), SinkGone("x" * 9999))
+    with capture_logs() as logs:
+        fanout = await deliver(sink, deltas(3), DeliveryPolicy(breaker_failures=2))
+
+    assert (of(fanout).failed, of(fanout).retried, of(fanout).dropped) == (3, 2, 3)
+    assert events(logs, "reason")[-1] == ("sink.closed", "x" * 500)
 
 
 @virtual

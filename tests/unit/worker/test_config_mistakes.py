@@ -190,7 +190,8 @@ url = "https://api.example.com/stream"
 kind = "jsnol"
 path = "a.jsonl"
 """,
-        '2: sinks[0].kind: expected one of "jsonl", "console", "postgres", got "jsnol"; did you mean "jsonl"?',
+        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "postgres", got "jsnol"; '
+        'did you mean "jsonl"?',
     ),
     Mistake(
         "a kind that is not installed",
@@ -198,8 +199,8 @@ path = "a.jsonl"
 [[sinks]]
 kind = "mqtt"
 """,
-        '2: sinks[0].kind: expected one of "jsonl", "console", "postgres", got "mqtt"; `streamproc plugins` lists '
-        "what is installed",
+        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "postgres", got "mqtt"; '
+        "`streamproc plugins` lists what is installed",
     ),
     Mistake(
         "a kind that is no string",
@@ -742,6 +743,46 @@ path = "${HOME/runs.db"
 path = "${RUNS_DB-runs.db}"
 """,
         "2: store.path: a ${ without end or with a bad name; write ${NAME} or ${NAME:-default}, or $${ for a plain ${",
+    ),
+    Mistake(
+        "a webhook without TLS",
+        """\
+[[sinks]]
+kind = "webhook"
+url = "http://hook.example.com/steps"
+secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
+""",
+        "3: sinks[0].url: expected https; allow_http = true allows http, for tests and internal networks",
+    ),
+    Mistake(
+        "a webhook to an internal address",
+        """\
+[[sinks]]
+kind = "webhook"
+url = "https://10.1.2.3/steps"
+secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
+""",
+        "3: sinks[0].url: 10.1.2.3 is private; allow_networks can name its network",
+    ),
+    Mistake(
+        "a webhook's secret of another form",
+        """\
+[[sinks]]
+kind = "webhook"
+url = "https://hook.example.com/steps"
+secrets = ["${SET}"]
+""",
+        "4: sinks[0].secrets: number 1 has another form than whsec_ and base64",
+    ),
+    Mistake(
+        "a webhook's secret that is not in a list",
+        """\
+[[sinks]]
+kind = "webhook"
+url = "https://hook.example.com/steps"
+secrets = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+""",
+        "4: sinks[0].secrets: expected a list of strings, got a string; write it in [ ]",
     ),
     Mistake(
         "a variable of the wrong type",
