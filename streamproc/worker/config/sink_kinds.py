@@ -11,6 +11,7 @@ from msgspec import Meta
 from streamproc.plugins import PlugIn, SinkConfig
 from streamproc.protocols import Sink
 from streamproc.secret import SecretUrl
+from streamproc.worker.config.otlp_kind import OtlpSinkConfig, make_otlp
 from streamproc.worker.config.values import Count, Seconds, Text
 from streamproc.worker.config.webhook_kind import WebhookSinkConfig, make_webhook
 
@@ -92,5 +93,6 @@ SINKS: Final[Mapping[str, PlugIn[Any]]] = {
     "jsonl": PlugIn(JsonlSinkConfig, _make_jsonl),
     "console": PlugIn(ConsoleSinkConfig, _make_console),
     "webhook": PlugIn(WebhookSinkConfig, make_webhook),
+    "otlp": PlugIn(OtlpSinkConfig, make_otlp),
     "postgres": PlugIn(PostgresSinkConfig, _make_postgres),
 }
