@@ -31,6 +31,8 @@ __all__ = ["Redactor"]
 
 _OBJECTS_MAX: Final = 1_024
 _PLACES_MAX: Final = 256  # of one object
+_REFUSING: Final = frozenset({"id_conflict", "type_conflict", "index_gap", "index_invalid", "limit"})
+"""Anomalies that say that some of a delta was refused, or went elsewhere."""
 _PROBE: Final = "\0"
 _PROBE_LITERAL: Final = msgspec.json.encode(_PROBE)
 
@@ -212,8 +214,9 @@ class Redactor:
 
     def _anomaly(self, change: Change) -> Change:
         rules, said = self._rules, change.data
-        for kind in ("step", "message"):
-            self._objects.pop((kind, change.id), None)  # what it refused or moved, only the state tells
+        if said.kind in _REFUSING:
+            for kind in ("step", "message"):
+                self._objects.pop((kind, change.id), None)  # what became of the delta, only the state tells
         shown = Anomaly(
             kind=said.kind, event=redacted(rules, said.event), id=said.id, detail=redacted(rules, said.detail)
         )
