@@ -7,6 +7,8 @@ events of the program around it.
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
+import msgspec
+
 from streamproc.redaction.objects import plain, whole_text
 from streamproc.redaction.rules import Redaction
 
@@ -22,9 +24,10 @@ def redact_event(
     """Return a structlog processor that applies patterns and keys to every value, tracebacks included.
 
     It goes before the renderer, and behind processors that make texts of exceptions. What is neither text, number,
-    list nor table is written by its `str`.
+    list nor table is written by its `str`. Nothing is cut short.
     """
-    rules = (Redaction() if redaction is None else redaction).rules
+    whole = Redaction() if redaction is None else redaction
+    rules = msgspec.structs.replace(whole, truncate_chars=None).rules
 
     def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {

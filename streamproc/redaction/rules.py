@@ -7,18 +7,18 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from streamproc.errors import ConfigError
-from streamproc.redaction.keys import KEY_MASK, begun_keys, found_keys, key_test, longest_key, words_of
+from streamproc.redaction.keys import KEY_MASK, begun_keys, found_keys, key_test, longest_key
 from streamproc.redaction.patterns import DEFAULT_PATTERNS, PATTERNS
 from streamproc.redaction.shapes import Branch, Shape, any_of, begun, found, longest
 
 __all__ = ["DEFAULT_KEYS", "Redaction", "Rules", "mask_of"]
 
 DEFAULT_KEYS: Final = (
-    *("password", "passwd", "passphrase", "pwd", "secret", "secret_key", "secret_access_key", "private_key"),
+    *("password", "passwd", "passphrase", "secret", "secret_key", "secret_access_key", "private_key"),
     *("api_key", "access_key", "account_key", "token", "authorization", "cookie", "credentials", "connection_string"),
 )
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_KEY_MAX: Final = 64
+_KEY: Final = re.compile(r"[-._]{0,8}[A-Za-z0-9][A-Za-z0-9-._]{0,60}")
 _EXPRESSION_MAX: Final = 1_000
 _MASK_MAX: Final = 64
 
@@ -34,10 +34,12 @@ class Redaction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="names of JSON members whose values are masked; `api_key` is `API-Key` and `myApiKey`, too"),
     ] = DEFAULT_KEYS
+    more_keys: Annotated[tuple[str, ...], Meta(description="beside `keys`")] = ()
     patterns: Annotated[
         tuple[str, ...],
-        Meta(description='which known kinds of secret are masked; `"email"` is there too'),
+        Meta(description="which known kinds of secret are masked"),
     ] = DEFAULT_PATTERNS
+    more_patterns: Annotated[tuple[str, ...], Meta(description='beside `patterns`; there is `"email"`')] = ()
     expressions: Annotated[
         dict[str, str],
         Meta(description="regular expressions of your own: the name in the mask, and what is masked"),
@@ -47,15 +49,17 @@ class Redaction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(ge=1, le=4096, description="how long a match of `expressions` is at most; so much is held back"),
     ] = 128
     truncate_chars: Annotated[
-        int | None, Meta(description="longer texts are cut at so many characters; none is unless given")
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="longer texts are cut at so many characters; none is unless given"),
     ] = None
 
     def __post_init__(self) -> None:
-        if unknown := [name for name in self.patterns if name not in PATTERNS]:
-            raise ConfigError(f"patterns is {unknown[0]!r}; expected any of {', '.join(PATTERNS)}")
-        for key in self.keys:
-            if not words_of(key) or len(key) > _KEY_MAX:
-                raise ConfigError(f"keys is {key!r}; expected letters and digits, at most {_KEY_MAX} characters")
+        for field in ("patterns", "more_patterns"):
+            if unknown := [name for name in getattr(self, field) if name not in PATTERNS]:
+                raise ConfigError(f"{field} is {unknown[0]!r}; expected any of {', '.join(PATTERNS)}")
+        for field in ("keys", "more_keys"):
+            if wrong := [key for key in getattr(self, field) if not _KEY.fullmatch(key)]:
+                raise ConfigError(f"{field} is {wrong[0][:64]!r}; expected a name, of letters, digits, - . and _")
         for name, expression in self.expressions.items():
             _check(name, expression)
         if not 1 <= self.window_chars <= 4096:
@@ -66,7 +70,8 @@ class Redaction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def rules(self) -> "Rules":
         """The same, ready to be used."""
-        return _rules(self.keys, self.patterns, (*self.expressions.items(),), self.window_chars, self.truncate_chars)
+        keys, patterns = (*self.keys, *self.more_keys), (*self.patterns, *self.more_patterns)
+        return _rules(keys, patterns, (*self.expressions.items(),), self.window_chars, self.truncate_chars)
 
 
 class Rules:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamproc import Change, DeliveryPolicy, Pipeline
+from streamproc.redaction import Redacted, Redaction
 from streamproc.sinks import JsonlSink
 from streamproc.sources import AssistantsResync, HttpSource, ResponsesResync
 from streamproc.worker.config import (
@@ -93,7 +94,8 @@ def test_options_reach_the_parts(tmp_path: Path) -> None:
     assert not stream.source.resumable
     assert isinstance(background.source.resync.__self__, ResponsesResync)  # type: ignore[attr-defined]
     assert isinstance(sink, NamedSink)
-    assert isinstance(sink.sink, JsonlSink)
+    assert isinstance(sink.sink, Redacted)
+    assert isinstance(sink.sink.sink, JsonlSink)
     assert sink.name == "jsonl"
     assert policy == DeliveryPolicy(batch_max=3)
 
@@ -116,3 +118,28 @@ async def test_a_sink_that_is_not_entered_has_a_name_too() -> None:
         await named.write([])
 
     assert plain.batches == [0]
+
+
+@pytest.mark.parametrize(
+    ("usual", "own", "expected"),
+    [
+        ("", "", "usual"),
+        ("", "redaction = true", "usual"),
+        ("", "redaction = false", "none"),
+        ("", "redaction = { keys = [] }", "own"),
+        ("", 'redaction = "${OFF}"', "none"),
+        ("[redaction]\nenabled = false", "", "none"),
+        ("[redaction]\nenabled = false", "redaction = true", "usual"),
+        ("[redaction]\nenabled = false", "redaction = {}", "own"),
+    ],
+)
+def test_what_a_sink_is_redacted_with(tmp_path: Path, usual: str, own: str, expected: str) -> None:
+    path = tmp_path / "streamproc.toml"
+    text = f'{usual}\n[store]\nkind = "memory"\n[ingest]\n[[sinks]]\nkind = "jsonl"\npath = "a.jsonl"\n{own}\n'
+    path.write_text(text, encoding="utf-8")
+    config = load_config(path, {"OFF": "false"})
+    ((named, _),) = build_sinks(config)
+
+    assert isinstance(named, NamedSink)
+    assert isinstance(named.sink, JsonlSink) == (expected == "none")
+    assert isinstance(config.sinks[0].redaction, Redaction) == (expected == "own")
