@@ -87,7 +87,19 @@ class Redactor:
         self._last: tuple[str, str] = ("", "")
 
     def change(self, change: Change) -> Change:
-        """The change as the reader may see it. Never raises, whatever the change holds."""
+        """The change as the reader may see it.
+
+        Raises:
+            Exception: what it holds is nested too deep to be followed, or was made by hand of what is no JSON. The
+                object is forgotten then.
+        """
+        try:
+            return self._change(change)
+        except Exception:
+            self._objects.pop((change.kind, change.id), None)
+            raise
+
+    def _change(self, change: Change) -> Change:
         if change.kind == "anomaly":
             return self._anomaly(change)
         if change.kind == "error":
@@ -214,6 +226,8 @@ class Redactor:
 
     def _anomaly(self, change: Change) -> Change:
         rules, said = self._rules, change.data
+        if said is None:  # as those get it who want no deltas
+            return msgspec.structs.replace(change, event=self._event(change.event), piece=b"", around=None)
         if said.kind in _REFUSING:
             for kind in ("step", "message"):
                 self._objects.pop((kind, change.id), None)  # what became of the delta, only the state tells

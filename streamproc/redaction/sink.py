@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from streamproc.core.change import Change
 from streamproc.errors import SinkRejected, SinkUnavailable
 from streamproc.protocols import Sink
@@ -32,7 +34,7 @@ class Redacted:
         self.sink = sink
         self.name = str(getattr(sink, "name", None) or type(sink).__name__)
         self._redactor = Redactor((Redaction() if redaction is None else redaction).rules)
-        self._waiting: dict[int, tuple[Change, Change]] = {}  # by identity: what came, and what was made of it
+        self._waiting: dict[int, tuple[Change, Change | None]] = {}  # by identity: what came, and what was made of it
 
     async def __aenter__(self) -> Self:
         if isinstance(self.sink, AbstractAsyncContextManager):
@@ -52,33 +54,42 @@ class Redacted:
 
         Raises:
             SinkUnavailable: as the sink inside.
-            SinkRejected: as the sink inside, with the changes as they came.
+            SinkRejected: as the sink inside, with the changes as they came; or a change cannot be redacted, because
+                what it holds is nested too deep or is no JSON.
         """
         shown = self._redacted(batch)
+        rejected: list[object] = [before for before, after in shown if after is None]
+        reason = "they cannot be redacted"
         try:
-            await self.sink.write(shown)
+            await self.sink.write([after for _, after in shown if after is not None])
         except SinkUnavailable:
             raise
         except SinkRejected as error:
-            originals = {id(after): before for before, after in zip(batch, shown, strict=True)}
-            rejected = [originals.get(id(change), change) for change in error.changes]
-            self._settled(batch)
-            raise SinkRejected(error.reason, rejected) from error
+            originals = {id(after): before for before, after in shown}
+            named = [originals.get(id(change), change) for change in error.changes]
+            reason = f"{error.reason}; {len(rejected)} of them cannot be redacted" if rejected else error.reason
+            rejected = named + rejected
         except Exception:
             self._settled(batch)  # they do not come again
             raise
         self._settled(batch)
+        if rejected:
+            raise SinkRejected(reason, rejected)
 
-    def _redacted(self, batch: Sequence[Change]) -> list[Change]:
-        """The batch as the sink inside gets it, the same each time it comes."""
+    def _redacted(self, batch: Sequence[Change]) -> list[tuple[Change, Change | None]]:
+        """The changes of a batch, with what the sink inside gets of each: the same each time they come."""
         if batch and id(batch[0]) not in self._waiting:
             self._waiting.clear()  # those were given up
-        out: list[Change] = []
+        out: list[tuple[Change, Change | None]] = []
         for change in batch:
             known = self._waiting.get(id(change))
             if known is None:
-                known = self._waiting[id(change)] = change, self._redactor.change(change)
-            out.append(known[1])
+                try:
+                    known = change, self._redactor.change(change)
+                except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+                    known = change, None
+                self._waiting[id(change)] = known
+            out.append(known)
         return out
 
     def _settled(self, batch: Sequence[Change]) -> None:
