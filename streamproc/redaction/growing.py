@@ -15,7 +15,7 @@ from streamproc.core.merge import Rule, rule_for
 from streamproc.core.place import Around
 from streamproc.core.tree import Node, Slots
 from streamproc.redaction.keys import KEY_MASK
-from streamproc.redaction.objects import IDENTITIES, MERGED_DEPTH, grows, member_name, plain, whole_text
+from streamproc.redaction.objects import IDENTITIES, MERGED_DEPTH, grows, member_name, whole_text
 from streamproc.redaction.rules import Rules
 from streamproc.redaction.scanner import Scanner
 
@@ -179,14 +179,11 @@ class Texts:
         return out
 
     def _entry(self, item: Any, name: str, depth: int, path: Path, touched: list[Touched], *, is_silent: bool) -> Any:
-        if not isinstance(item, dict):
-            return plain(self._rules, item, depth)
-        index = item.get("index")
-        place = (*path, -1)
+        index = item.get("index") if isinstance(item, dict) else None
+        if type(index) is not int or index < 0:
+            raise Unclear
+        place = (*path, index)
         if not is_silent:
-            if type(index) is not int or index < 0:
-                raise Unclear
-            place = (*path, index)
             is_known = self._note_id(path, index, item.get("id"))
             if self.is_odd or (is_known and self._may_repeat(place, item)):
                 raise Unclear

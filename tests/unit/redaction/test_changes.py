@@ -4,7 +4,7 @@ import random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamproc.core.change import Change
@@ -38,7 +38,7 @@ def test_no_piece_of_a_secret_arrives(canary: Canary) -> None:
     """Wherever it stands, and however it is cut."""
     secret = pieces(canary.secret)
     escaped = msgspec.json.encode(canary.secret).decode()[1:-1]
-    for size in (1, 2, 3, 5, 8, 13, 21, 34):
+    for size in (1, 3, 8, 13, 34):
         parts = cut(f"see {canary.text} ok", [size])
         changes = canonical(parts, parts, parts, parts, parts, secret=canary.text, order=random.Random(size))
         for change in redact_all(changes):
@@ -62,6 +62,7 @@ def test_deltas_are_still_deltas() -> None:
     assert [one.state for one in changes if one.kind != "run"] == [one.state for one in redacted if one.kind != "run"]
 
 
+@settings(max_examples=60)
 @given(parts, parts, st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(0, 99))
 def test_reader_of_deltas_knows_what_states_show(text: str, other: str, sizes: list[int], seed: int) -> None:
     changes = canonical(
@@ -77,6 +78,7 @@ def test_reader_of_deltas_knows_what_states_show(text: str, other: str, sizes: l
             assert expected_of(change) == reader.texts[change.id]
 
 
+@settings(max_examples=100)
 @given(
     parts,
     st.lists(st.integers(1, 30), min_size=1, max_size=8),

@@ -8,8 +8,9 @@ import pytest
 
 from streamproc.core.change import Change, encode_change
 from streamproc.core.context import StreamContext
-from streamproc.core.events import Event
+from streamproc.core.events import Event, encode_sse
 from streamproc.core.limits import Limits
+from streamproc.core.processor import StreamProcessor
 from streamproc.core.reducer import Reducer
 from streamproc.redaction.changes import Redactor
 from streamproc.redaction.objects import DEPTH_MASK
@@ -68,6 +69,12 @@ def last_arguments(changes: Sequence[Change]) -> list[str]:
     return [one["function"]["arguments"] for one in calls]
 
 
+def function_in(change: Change) -> Json:
+    """What a delta says of a call's function."""
+    function: Json = msgspec.json.decode(encode_change(change))["delta"]["step_details"]["tool_calls"][0]["function"]
+    return function
+
+
 def test_no_index() -> None:
     """The only call, or the one with the id: the reducer knows, the delta does not say."""
     told = shown(made(created(), call(arguments(SECRET[:9], None)), call(arguments(SECRET[9:] + " x.", None))))
@@ -124,7 +131,7 @@ def test_name_that_comes_again() -> None:
     named = [{"index": 0, "type": "function", "function": {"name": name, "arguments": ""}} for name in ("get_", "it ")]
     again = {"index": 0, "type": "function", "function": {"name": "get_it ", "arguments": "x "}}
     told = shown(made(created(), call(named[0]), call(named[1]), call(again)))
-    calls = [change.delta.step_details.tool_calls[0].function.name for change in told[1:]]
+    calls = [function_in(change)["name"] for change in told[1:]]
 
     assert forms(told) == ["state", "delta", "delta", "delta"]
     assert calls == ["get_", "it ", ""]
@@ -201,7 +208,7 @@ def test_key_whose_text_grows() -> None:
     redactor = Redactor(Redaction(keys=("arguments",)).rules)
     changes = made(created(), *(call(arguments(part)) for part in ("", "a ", "b ")), call(arguments("c ")))
     told = [redactor.change(change) for change in changes]
-    texts = [change.delta.step_details.tool_calls[0].function.arguments for change in told[1:]]
+    texts = [function_in(change)["arguments"] for change in told[1:]]
 
     assert texts == ["", "[redacted:key]", "", ""]
     assert last_arguments(told) == ["[redacted:key]"]
@@ -329,5 +336,87 @@ def test_anomaly_keeps_no_payload() -> None:
     told = Redactor(RULES).change(change)
     latest = Redactor(RULES).change(msgspec.structs.replace(change, data=None))
 
-    assert (told.raw, told.delta.kind) == (b"", "unknown_event")
+    assert (told.raw, told.data.kind) == (b"", "unknown_event")
     assert (latest.raw, latest.delta) == (b"", None)
+
+
+def test_members_of_a_delta() -> None:
+    """What is told whole in it is judged as it stands; ids and roles stay."""
+    opened = event("thread.message.created", {"id": "msg_1", "object": "thread.message", "status": "in_progress"})
+    delta = {"role": "assistant", "metadata": {"a": SECRET}, "attachments": [{"x": SECRET}], "password": 5}
+    changes = made(opened, event("thread.message.delta", {"id": "msg_1", "extra": SECRET, "delta": delta}))
+    told = shown(changes)
+    mask = "[redacted:openai_key]"
+
+    expected = {
+        "role": "assistant",
+        "metadata": {"a": mask},
+        "attachments": [{"x": mask}],
+        "password": "[redacted:key]",
+    }
+    assert {"id": "msg_1", "extra": mask, "delta": expected} == msgspec.json.decode(told[1].raw)
+
+
+def test_state_with_misfits() -> None:
+    """Entries that are no objects have a place, too."""
+    details = {"type": "tool_calls", "tool_calls": [SECRET, arguments("a ")]}
+    told = shown(made(created(step_details=details), call(arguments(SECRET[:9], 1)), call(arguments(SECRET[9:], 1))))
+
+    assert forms(told) == ["state", "delta", "delta"]
+
+
+def test_state_in_which_two_calls_have_one_id() -> None:
+    details = {"type": "tool_calls", "tool_calls": [arguments("a ", id="call_1"), arguments("b ", id="call_1")]}
+    told = shown(made(created(step_details=details), call(arguments(SECRET[:9], 1)), call(arguments(SECRET[9:], 1))))
+
+    assert forms(told) == ["state", "state", "state"]
+
+
+def test_more_places_than_are_remembered() -> None:
+    """And an id that looks like what marks the place of a text."""
+    events = [call(arguments("a ", index)) for index in range(300)]
+    redactor, odd = Redactor(RULES), Redactor(RULES)
+    told = [redactor.change(change) for change in made(created(), *events, *events)]
+    named = [
+        event("thread.run.step.created", {**OPEN, "id": "\0"}),
+        *(
+            event(
+                "thread.run.step.delta",
+                {
+                    "id": "\0",
+                    "object": "thread.run.step.delta",
+                    "delta": {"step_details": {"type": "tool_calls", "tool_calls": [arguments(part)]}},
+                },
+            )
+            for part in ("a ", "b ", "c ")
+        ),
+    ]
+
+    assert last_arguments(told) == ["a a "] * 300
+    assert last_arguments([odd.change(change) for change in fed(*named)]) == ["a b c "]
+
+
+def fed(*events: Event) -> list[Change]:
+    """The changes of a stream, as the fast path makes them."""
+    proc = StreamProcessor()
+    return [change for one in events for change in proc.feed(encode_sse(one))]
+
+
+def test_fragments_in_many_places() -> None:
+    """As they come from a stream."""
+    events = [
+        event(
+            "thread.run.step.delta",
+            {
+                "id": "step_1",
+                "object": "thread.run.step.delta",
+                "delta": {"step_details": {"type": "tool_calls", "tool_calls": [arguments("a ", index)]}},
+            },
+        )
+        for index in range(300)
+    ]
+    redactor = Redactor(RULES)
+    told = [redactor.change(change) for change in fed(created(), *events, *events, *events)]
+
+    assert sum(change.around is not None for change in told) >= 300
+    assert last_arguments(told) == ["a a a "] * 300
