@@ -165,7 +165,7 @@ class Reader:
 
 def arrived(change: Change) -> str:
     """All that a sink can see of a change."""
-    parts = [encode_change(change), change.raw, repr(change.delta), repr(change.state), repr(change)]
+    parts: list[bytes | str] = [encode_change(change), change.raw, repr(change.delta), repr(change.state), repr(change)]
     if change.kind in ("run", "step", "message"):
         parts.append(change.body.wire(change.revision))
     return "\n".join(part if isinstance(part, str) else part.decode() for part in parts)

@@ -667,7 +667,8 @@ path = "./a.jsonl"
 more_patterns = ["e-mail"]
 """,
         "2: redaction.more_patterns: expected any of anthropic_key, openai_key, github_token, gitlab_token, "
-        "slack_token, google_key, stripe_key, aws_access_key, aws_secret_key, azure_key, huggingface_token, npm_token, pypi_token, "
+        "slack_token, google_key, stripe_key, aws_access_key, aws_secret_key, azure_key, huggingface_token, npm_token, "
+        "pypi_token, "
         "private_key, jwt, bearer, basic, url_password, email, got 'e-mail'",
     ),
     Mistake(
