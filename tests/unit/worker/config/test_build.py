@@ -16,7 +16,7 @@ from streamproc.worker.config import (
     build_streams,
     load_config,
 )
-from tests.streams import done, run, sse, step
+from tests.streams import done, message, run, sse, step, text
 
 
 @pytest.mark.slow
@@ -143,3 +143,32 @@ def test_what_a_sink_is_redacted_with(tmp_path: Path, usual: str, own: str, expe
     assert isinstance(named, NamedSink)
     assert isinstance(named.sink, JsonlSink) == (expected == "none")
     assert isinstance(config.sinks[0].redaction, Redaction) == (expected == "own")
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_secrets_of_a_stream_are_in_the_store_alone(tmp_path: Path) -> None:
+    """A worker masks them for its sinks unless it is told otherwise."""
+    secret = "sk-aB3dE5gH7jK9mN1pQ4sT6vW8xYz0"
+    said = text(f"the key is {secret}")
+    (tmp_path / "a.sse").write_bytes(
+        sse(run("created"), message("completed", content=[said]), run("completed"), done())
+    )
+    path = tmp_path / "streamproc.toml"
+    sink = '[[sinks]]\nkind = "jsonl"\n'
+    path.write_text(
+        '[store]\nkind = "memory"\n[[sources]]\nkind = "file"\npath = "${DIR}/a.sse"\n'
+        f'{sink}name = "masked"\npath = "${{DIR}}/masked.jsonl"\n'
+        f'{sink}name = "whole"\npath = "${{DIR}}/whole.jsonl"\nredaction = false\n',
+        encoding="utf-8",
+    )
+    config = load_config(path, {"DIR": str(tmp_path)})
+    async with Pipeline(build_sinks(config), store=build_store(config)) as pipeline:
+        for stream in build_streams(config):
+            await pipeline.run(stream.source, dialect=stream.dialect)
+        states = [message.text for message in pipeline.messages.values()]
+
+    assert [f"the key is {secret}"] == states
+    assert secret in (tmp_path / "whole.jsonl").read_text(encoding="utf-8")
+    assert secret not in (tmp_path / "masked.jsonl").read_text(encoding="utf-8")
+    assert "the key is [redacted:openai_key]" in (tmp_path / "masked.jsonl").read_text(encoding="utf-8")
