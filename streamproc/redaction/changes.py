@@ -31,7 +31,7 @@ __all__ = ["Redactor"]
 
 _OBJECTS_MAX: Final = 1_024
 _PLACES_MAX: Final = 256  # of one object
-_REFUSING: Final = frozenset({"id_conflict", "type_conflict", "index_gap", "index_invalid", "limit"})
+_REFUSING: Final = frozenset({"id_conflict", "index_gap", "index_invalid", "limit"})
 """Anomalies that say that some of a delta was refused, or went elsewhere."""
 _PROBE: Final = "\0"
 _PROBE_LITERAL: Final = msgspec.json.encode(_PROBE)

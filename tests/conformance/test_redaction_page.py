@@ -1,7 +1,10 @@
 """docs/redaction.md: its examples run, and its lists are those of the code."""
 
 import re
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 import anyio
@@ -28,10 +31,6 @@ def rows(heading: str) -> list[str]:
 
 def run(code: str) -> dict[str, Any]:
     """Run an example of the page as the module that it is."""
-    from importlib.machinery import SourceFileLoader
-    from importlib.util import module_from_spec, spec_from_loader
-    from tempfile import NamedTemporaryFile
-
     with NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as file:
         file.write(code)
         file.flush()
@@ -69,14 +68,11 @@ def test_example_of_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / "streamproc.toml"
     path.write_text(f'{CONFIG}\n[store]\nkind = "memory"\n[ingest]\n', encoding="utf-8")
     config = load_config(path, {})
+    sinks: list[Any] = build_sinks(config)
 
     assert config.redaction.more_patterns == ("email",)
     assert [None, False, Redaction(patterns=("jwt",), keys=())] == [sink.redaction for sink in config.sinks]
-    assert [type(sink.sink).__name__ for sink, _ in named(config)] == ["Redacted", "JsonlSink", "Redacted"]
-
-
-def named(config: Any) -> list[Any]:
-    return build_sinks(config)
+    assert [type(sink.sink).__name__ for sink, _ in sinks] == ["Redacted", "JsonlSink", "Redacted"]
 
 
 def test_each_pattern_and_key_has_a_row() -> None:
