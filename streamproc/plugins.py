@@ -27,6 +27,7 @@ from msgspec import Meta, Struct
 from streamproc.core.dialect import Dialect, dialect_factory, dialect_names, register_dialect
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.errors import ConfigError
+from streamproc.redaction import Redaction
 
 __all__ = [
     "GROUPS",
@@ -68,6 +69,10 @@ class SinkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         Meta(description="in logs and metrics, and of its position in the store; unique; the kind unless given"),
     ] = None
     policy: Annotated[DeliveryPolicy, Meta(description="how the sink is fed")] = DeliveryPolicy()
+    redaction: Annotated[
+        bool | Redaction | None,
+        Meta(description="false: it gets everything · a table: in place of `[redaction]`, which it has unless given"),
+    ] = None
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):

@@ -36,6 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"streamproc.core.processor"}),  # joins framing, a dialect chosen by name, and the reducer
     frozenset({"streamproc.protocols"}),
     frozenset({"streamproc.columns"}),  # what tables of objects have, in whatever database
+    frozenset({"streamproc.redaction"}),  # before sinks and logs; knows changes and the contract of a sink
     frozenset({"streamproc.actions"}),  # what hooks and the pipeline hand to the user
     frozenset({"streamproc.display"}),  # states as text and tables, for the command line and a sink
     frozenset(

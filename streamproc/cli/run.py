@@ -57,7 +57,7 @@ def run(config: str, /) -> int:
 
     log = structlog.get_logger("streamproc")
     options = {"use_uvloop": find_spec("uvloop") is not None}  # installed by whoever wants it
-    with logging_to(sys.stderr, loaded.log):
+    with logging_to(sys.stderr, loaded.log, loaded.redaction if loaded.redaction.enabled else None):
         try:
             outcome = anyio.run(serve, loaded, backend_options=options)
         except (ConfigError, StoreError):

@@ -2,6 +2,7 @@
 
 * One event, one line. Whatever could act on a terminal or begin another line is taken out of each value, and a value is
   cut at 2 KiB. The traceback of an event follows it on lines of its own, on a console only.
+* Secrets are masked in each value and in tracebacks, should one be there in spite of it all.
 * What libraries log by the standard library is told by name and place alone, since their texts may hold content.
 * A log that cannot be written, because its reader is gone, stops nothing.
 """
@@ -17,6 +18,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from streamproc.display.terminal import clean, escape_json, is_terminal
+from streamproc.redaction import Redaction, redact_event
 from streamproc.worker.config.sections import LogConfig
 
 __all__ = ["logging_to"]
@@ -29,10 +31,13 @@ _EVENT_WIDTH: Final = 26
 
 
 @contextmanager
-def logging_to(file: TextIO, config: LogConfig, *, colors: bool | None = None) -> Generator[None]:
+def logging_to(
+    file: TextIO, config: LogConfig, redaction: Redaction | None = None, *, colors: bool | None = None
+) -> Generator[None]:
     """Within it, events go to `file`; afterwards structlog and the standard library are as they were.
 
     Args:
+        redaction: what is masked in every value; None for nothing.
         colors: whether a console gets them; by default if `file` is a terminal that knows them.
     """
     render: Any = _json_line
@@ -45,6 +50,7 @@ def logging_to(file: TextIO, config: LogConfig, *, colors: bool | None = None) -
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([redact_event(redaction)] if redaction is not None else []),
             _safe,
             render,
         ],

@@ -9,6 +9,7 @@ from streamproc.worker.config.sections import (
     LimitsConfig,
     LogConfig,
     ProxyConfig,
+    RedactionConfig,
     WorkerConfig,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     "LogConfig",
     "NamedSink",
     "ProxyConfig",
+    "RedactionConfig",
     "Stream",
     "WorkerConfig",
     "build_sinks",

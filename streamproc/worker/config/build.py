@@ -15,9 +15,11 @@ from msgspec import Struct
 
 from streamproc.core.change import Change
 from streamproc.delivery.policy import DeliveryPolicy
+from streamproc.plugins import SinkConfig
 from streamproc.protocols import Sink, Source, Store
+from streamproc.redaction import Redacted, Redaction
 from streamproc.worker.config.kinds import kind_of, plugin_of
-from streamproc.worker.config.sections import WorkerConfig
+from streamproc.worker.config.sections import RedactionConfig, WorkerConfig
 
 __all__ = ["NamedSink", "Stream", "build_sinks", "build_store", "build_streams"]
 
@@ -65,9 +67,17 @@ def build_store(config: WorkerConfig) -> Store | None:
 def build_sinks(config: WorkerConfig) -> list[tuple[Sink, DeliveryPolicy]]:
     """The sinks with their policies, in their order."""
     return [
-        (NamedSink(sink.name or kind_of(sink), plugin_of("sinks", kind_of(sink)).make(sink)), sink.policy)
-        for sink in config.sinks
+        (NamedSink(sink.name or kind_of(sink), _sink(sink, config.redaction)), sink.policy) for sink in config.sinks
     ]
+
+
+def _sink(options: SinkConfig, usual: RedactionConfig) -> Sink:
+    """A sink, with what is masked before it gets something."""
+    sink: Sink = plugin_of("sinks", kind_of(options)).make(options)
+    own = options.redaction
+    if isinstance(own, Redaction):
+        return Redacted(sink, own)
+    return Redacted(sink, usual) if (usual.enabled if own is None else own) else sink
 
 
 def build_streams(config: WorkerConfig) -> list[Stream]:

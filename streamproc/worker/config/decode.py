@@ -125,7 +125,8 @@ class Decoder:
     def _value(self, kind: inspect.Type, raw: Any, value: Any, path: Path) -> Any:
         if value is UNKNOWN:  # told already
             return None
-        kind = without_metadata(kind)
+        whole = without_metadata(kind)
+        kind = _chosen(whole, value)
         match kind:
             case inspect.AnyType():
                 return value
@@ -144,7 +145,7 @@ class Decoder:
         if made is None and raw is not None and not _is_ours(kind):
             made = _converted(raw, value)
         if made is None:
-            self._mismatch(kind, value, path)
+            self._mismatch(whole, value, path)
         return made
 
     def _mismatch(self, kind: inspect.Type, value: Any, path: Path) -> None:
@@ -195,6 +196,14 @@ def _is_secret(kind: inspect.Type) -> bool:
             return True
         case _:
             return False
+
+
+def _chosen(kind: inspect.Type, value: Any) -> inspect.Type:
+    """The type that is meant, where it is a boolean or a table."""
+    if not isinstance(kind, inspect.UnionType) or not any(isinstance(one, inspect.StructType) for one in kind.types):
+        return kind
+    wanted = inspect.StructType if isinstance(value, dict) else inspect.BoolType
+    return next(one for one in kind.types if isinstance(one, wanted))
 
 
 def _is_ours(kind: inspect.Type) -> bool:

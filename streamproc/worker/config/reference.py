@@ -7,9 +7,17 @@ from msgspec import Struct
 
 from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.plugins import SinkConfig, SourceConfig, StoreConfig
+from streamproc.redaction import Redaction
 from streamproc.worker.config.described import Key, keys
 from streamproc.worker.config.otlp_kind import OtlpSinkConfig
-from streamproc.worker.config.sections import AdminConfig, IngestConfig, LimitsConfig, LogConfig, ProxyConfig
+from streamproc.worker.config.sections import (
+    AdminConfig,
+    IngestConfig,
+    LimitsConfig,
+    LogConfig,
+    ProxyConfig,
+    RedactionConfig,
+)
 from streamproc.worker.config.sink_kinds import ConsoleSinkConfig, JsonlSinkConfig, PostgresSinkConfig
 from streamproc.worker.config.source_kinds import FileSourceConfig, HttpSourceConfig, ResumeConfig, ResyncConfig
 from streamproc.worker.config.store_kinds import MemoryStoreConfig, SqliteStoreConfig
@@ -48,10 +56,16 @@ TABLES: Final = (
     ),
     Table("[sinks.policy]", DeliveryPolicy, "How one sink is fed."),
     Table("[sinks.policy.retry]", Retry, "When a failed write is tried again: a random wait below a growing bound."),
+    Table("[sinks.redaction]", Redaction, "What is masked before this sink gets it, in place of `[redaction]`."),
     Table("[ingest]", IngestConfig, "Streams that are sent to the worker. Without this table there is no such server."),
     Table("[proxy]", ProxyConfig, "A transparent proxy that taps the streams that pass. Without this table, none."),
     Table(
         "[admin]", AdminConfig, "Health, metrics and the states of runs. Without this table there is no such server."
+    ),
+    Table(
+        "[redaction]",
+        RedactionConfig,
+        "What is masked before a sink or the log sees it; see [redaction.md](redaction.md). On without this table.",
     ),
     Table("[limits]", LimitsConfig, "Bounds of what is kept, and how long."),
     Table("[log]", LogConfig, "What is logged, on standard error."),

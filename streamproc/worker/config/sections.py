@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from streamproc.core.limits import Limits
 from streamproc.plugins import SinkConfig, SourceConfig, StoreConfig
+from streamproc.redaction import Redaction
 from streamproc.secret import Secret, SecretUrl
 from streamproc.worker.config.values import Count, Host, Port, Seconds
 
@@ -19,6 +20,7 @@ __all__ = [
     "LimitsConfig",
     "LogConfig",
     "ProxyConfig",
+    "RedactionConfig",
     "WorkerConfig",
 ]
 
@@ -116,6 +118,12 @@ class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
 
 
+class RedactionConfig(Redaction, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is masked before a sink or the log sees it."""
+
+    enabled: Annotated[bool, Meta(description="for sinks that say nothing else, and for the log")] = True
+
+
 class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole config file. A section that is None is not used."""
 
@@ -130,5 +138,8 @@ class WorkerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ProxyConfig | None, Meta(description="a transparent proxy in front of an API, which taps streams that pass")
     ] = None
     admin: Annotated[AdminConfig | None, Meta(description="health, metrics and the states of runs")] = None
+    redaction: Annotated[RedactionConfig, Meta(description="what is masked before a sink or the log sees it")] = (
+        RedactionConfig()
+    )
     limits: Annotated[LimitsConfig, Meta(description="bounds of what is kept, and how long")] = LimitsConfig()
     log: Annotated[LogConfig, Meta(description="what is logged, on standard error")] = LogConfig()

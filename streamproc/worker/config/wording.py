@@ -90,6 +90,8 @@ def expectation(kind: inspect.Type, key: str = "", *, many: bool = False) -> str
             return f"a table of {expectation(item, many=True)}"
         case inspect.StructType():
             return "tables" if many else "a table"
+        case inspect.UnionType(types=types) if any(isinstance(one, inspect.StructType) for one in types):
+            return "true, false or a table"
         case _:
             return "something else"
 

@@ -113,7 +113,7 @@ drain_s = 5
 [database]
 url = "x"
 """,
-        "1: database: unknown key; known here: store, sources, sinks, ingest, proxy, admin, limits, log",
+        "1: database: unknown key; known here: store, sources, sinks, ingest, proxy, admin, redaction, limits, log",
     ),
     Mistake(
         "a key with a typo",
@@ -149,7 +149,7 @@ inbox_max = 100
 kind = "console"
 path = "a.jsonl"
 """,
-        "3: sinks[0].path: unknown key; known here: name, policy, maximum",
+        "3: sinks[0].path: unknown key; known here: name, policy, redaction, maximum",
     ),
     Mistake(
         "a key with a typo in the second sink's policy",
@@ -657,8 +657,8 @@ dsn = "db.example.com:5432/agents"
 kind = "postgres"
 host = "db.example.com"
 """,
-        "3: sinks[0].host: unknown key; known here: name, policy, dsn, schema, unholdable, connect_timeout_s, "
-        "statement_timeout_s",
+        "3: sinks[0].host: unknown key; known here: name, policy, redaction, dsn, schema, unholdable, "
+        "connect_timeout_s, statement_timeout_s",
     ),
     Mistake(
         "a time-out shorter than the library keeps",
@@ -698,6 +698,42 @@ name = "two"
 path = "./a.jsonl"
 """,
         "9: sinks[1].path: is the file of sinks[0] too; choose another one",
+    ),
+    Mistake(
+        "a kind of secret that is not known",
+        """\
+[redaction]
+more_patterns = ["e-mail"]
+""",
+        "2: redaction.more_patterns: expected any of anthropic_key, openai_key, github_token, gitlab_token, "
+        "slack_token, google_key, stripe_key, aws_access_key, aws_secret_key, azure_key, huggingface_token, npm_token, "
+        "pypi_token, "
+        "private_key, jwt, bearer, basic, url_password, email, got 'e-mail'",
+    ),
+    Mistake(
+        "an expression that matches everywhere",
+        """\
+[redaction]
+expressions = { customer = "(C-[0-9]+)?" }
+""",
+        "2: redaction.expressions: customer matches an empty text, so it would match everywhere",
+    ),
+    Mistake(
+        "an expression that is none",
+        """\
+[redaction]
+expressions = { customer = "C-[0-9+" }
+""",
+        "2: redaction.expressions: customer is no regular expression: unterminated character set at position 2",
+    ),
+    Mistake(
+        "a word for a sink without redaction",
+        """\
+[[sinks]]
+kind = "console"
+redaction = "off"
+""",
+        '3: sinks[0].redaction: expected true, false or a table, got "off"',
     ),
     Mistake(
         "a header with a line break",

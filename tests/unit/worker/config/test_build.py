@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamproc import Change, DeliveryPolicy, Pipeline
+from streamproc.redaction import Redacted, Redaction
 from streamproc.sinks import JsonlSink
 from streamproc.sources import AssistantsResync, HttpSource, ResponsesResync
 from streamproc.worker.config import (
@@ -15,7 +16,7 @@ from streamproc.worker.config import (
     build_streams,
     load_config,
 )
-from tests.streams import done, run, sse, step
+from tests.streams import done, message, run, sse, step, text
 
 
 @pytest.mark.slow
@@ -93,7 +94,8 @@ def test_options_reach_the_parts(tmp_path: Path) -> None:
     assert not stream.source.resumable
     assert isinstance(background.source.resync.__self__, ResponsesResync)  # type: ignore[attr-defined]
     assert isinstance(sink, NamedSink)
-    assert isinstance(sink.sink, JsonlSink)
+    assert isinstance(sink.sink, Redacted)
+    assert isinstance(sink.sink.sink, JsonlSink)
     assert sink.name == "jsonl"
     assert policy == DeliveryPolicy(batch_max=3)
 
@@ -116,3 +118,57 @@ async def test_a_sink_that_is_not_entered_has_a_name_too() -> None:
         await named.write([])
 
     assert plain.batches == [0]
+
+
+@pytest.mark.parametrize(
+    ("usual", "own", "expected"),
+    [
+        ("", "", "usual"),
+        ("", "redaction = true", "usual"),
+        ("", "redaction = false", "none"),
+        ("", "redaction = { keys = [] }", "own"),
+        ("", 'redaction = "${OFF}"', "none"),
+        ("[redaction]\nenabled = false", "", "none"),
+        ("[redaction]\nenabled = false", "redaction = true", "usual"),
+        ("[redaction]\nenabled = false", "redaction = {}", "own"),
+    ],
+)
+def test_what_a_sink_is_redacted_with(tmp_path: Path, usual: str, own: str, expected: str) -> None:
+    path = tmp_path / "streamproc.toml"
+    text = f'{usual}\n[store]\nkind = "memory"\n[ingest]\n[[sinks]]\nkind = "jsonl"\npath = "a.jsonl"\n{own}\n'
+    path.write_text(text, encoding="utf-8")
+    config = load_config(path, {"OFF": "false"})
+    ((named, _),) = build_sinks(config)
+
+    assert isinstance(named, NamedSink)
+    assert isinstance(named.sink, JsonlSink) == (expected == "none")
+    assert isinstance(config.sinks[0].redaction, Redaction) == (expected == "own")
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_secrets_of_a_stream_are_in_the_store_alone(tmp_path: Path) -> None:
+    """A worker masks them for its sinks unless it is told otherwise."""
+    secret = "sk-aB3dE5gH7jK9mN1pQ4sT6vW8xYz0"
+    said = text(f"the key is {secret}")
+    (tmp_path / "a.sse").write_bytes(
+        sse(run("created"), message("completed", content=[said]), run("completed"), done())
+    )
+    path = tmp_path / "streamproc.toml"
+    sink = '[[sinks]]\nkind = "jsonl"\n'
+    path.write_text(
+        '[store]\nkind = "memory"\n[[sources]]\nkind = "file"\npath = "${DIR}/a.sse"\n'
+        f'{sink}name = "masked"\npath = "${{DIR}}/masked.jsonl"\n'
+        f'{sink}name = "whole"\npath = "${{DIR}}/whole.jsonl"\nredaction = false\n',
+        encoding="utf-8",
+    )
+    config = load_config(path, {"DIR": str(tmp_path)})
+    async with Pipeline(build_sinks(config), store=build_store(config)) as pipeline:
+        for stream in build_streams(config):
+            await pipeline.run(stream.source, dialect=stream.dialect)
+        states = [message.text for message in pipeline.messages.values()]
+
+    assert [f"the key is {secret}"] == states
+    assert secret in (tmp_path / "whole.jsonl").read_text(encoding="utf-8")
+    assert secret not in (tmp_path / "masked.jsonl").read_text(encoding="utf-8")
+    assert "the key is [redacted:openai_key]" in (tmp_path / "masked.jsonl").read_text(encoding="utf-8")

@@ -66,3 +66,24 @@ def test_what_a_variable_gave_inside_of_a_body_is_masked(tmp_path: Path) -> None
 
     assert 'json = { a = "***", b = ["***"], c = "plain" }  # line 6, ${BODY}\n' in as_json
     assert 'body = "***"  # line 6, ${BODY}\n' in as_text
+
+
+def test_redaction(tmp_path: Path) -> None:
+    """What is masked for all sinks, and what a sink has in its place."""
+    text = (
+        '[redaction]\nmore_keys = ["pin"]\nexpressions = { customer = "C-[0-9]+" }\n'
+        '[store]\nkind = "memory"\n[ingest]\n'
+        '[[sinks]]\nkind = "console"\nredaction = false\n'
+        '[[sinks]]\nkind = "jsonl"\npath = "a"\nredaction = { patterns = ["jwt"] }\n'
+        '[[sinks]]\nkind = "jsonl"\nname = "b"\npath = "b"\n'
+    )
+    path = write(tmp_path, text)
+    shown = explained(path)
+    config = load_config(path, {})
+    again = load_config(write(tmp_path, shown), {})
+
+    assert again == config
+    assert 'more_keys = ["pin"]  # line 2\n' in shown
+    assert "redaction = false  # line 9\n" in shown
+    assert "[sinks.redaction]\n" in shown
+    assert "# redaction is not given\n" in shown

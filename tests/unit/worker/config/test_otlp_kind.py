@@ -68,4 +68,4 @@ def test_a_config_that_leaves_it_to_the_environment(tmp_path: Path, monkeypatch:
     )
     ((sink, _),) = build_sinks(load_config(write(tmp_path, text), {}))
 
-    assert repr(sink.sink) == "OtlpSink(collector.example:4318)"  # type: ignore[attr-defined]  # the one behind the name
+    assert repr(sink.sink.sink) == "OtlpSink(collector.example:4318)"  # type: ignore[attr-defined]  # behind its name and its redaction
