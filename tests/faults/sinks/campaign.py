@@ -1,0 +1,221 @@
+"""One campaign: a worker with a store and one sink, clients that do not give up, and what befalls worker and server.
+
+First the worker is killed, life after life; then one life sees its sink's server killed and paused; the last one sees
+everything to its end. In the end three accounts are compared: what the clients were answered about, what the store
+holds, and what is at the far side.
+"""
+
+import re
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from msgspec import Struct, field
+
+from tests.faults.sinks.audit import Account, audit
+from tests.faults.sinks.far_side import FarSide, Open, Server
+from tests.faults.worker.checker import Checker
+from tests.faults.worker.clients import CANARY, TOKEN, Clients
+from tests.worker.process import WorkerProcess, free_port
+
+__all__ = ["BACK_S", "Campaign", "Plan", "run_campaign"]
+
+BACK_S: Final = 5.0  # so long after its server is back a sink has to deliver again
+
+_LIFE_S: Final = 1.5  # how long a life may have been at work when it is killed
+_DOWN_S: Final = 1.0  # how long a server may be away between its lives
+_WORK_S: Final = 1.0  # how long it may have been at work when something befalls it
+_AIM_S: Final = 0.01  # a kill that is aimed comes so soon after something arrived
+_POLL_S: Final = 0.02
+_GIVE_UP_S: Final = 60.0
+_DRAIN_S: Final = 600.0  # for all that is left, once nothing more is sent
+_CONFIG: Final = """\
+[store]
+path = "runs.db"
+keep_changes = 100000000
+[ingest]
+port = {port}
+tokens = ["${{WORKER_TOKEN}}"]
+rate_per_s = 100000
+rate_burst = 100000
+[admin]
+port = 0
+[log]
+format = "json"
+level = "debug"
+{sink}"""
+_ACKED: Final = re.compile(r'^streamproc_sink_changes_total\{.*outcome="acked".*\} (\S+)$', re.MULTILINE)
+_LAG: Final = re.compile(r"^streamproc_sink_lag_changes\{.*\} (\S+)$", re.MULTILINE)
+
+Progress = Callable[[str], None]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """How much of what."""
+
+    seed: int
+    kills: int  # of the worker
+    server_kills: int
+    pauses: int  # of the server
+    pause_s: float = 5.0
+
+
+class Campaign(Struct):
+    """What came of it."""
+
+    checker: Checker  # of clients, store and logs
+    account: Account = field(default_factory=Account)  # of the far side
+    kills: int = 0
+    repeated_by_kills: int = 0  # what came to the far side again, by kills of the worker
+    repeated: int = 0  # likewise, in all
+    items: int = 0  # that had to be at the far side
+    server_kills: int = 0
+    pauses: int = 0
+    back_s: list[float] = field(default_factory=list)  # from a server's return to the first new acknowledgement
+    runs: int = 0
+
+    @property
+    def faults(self) -> list[str]:
+        return [*self.checker.samples, *self.account.samples]
+
+
+async def run_campaign(folder: Path, open: Open, plan: Plan, progress: Progress) -> Campaign:
+    """All of it, for one sink."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder) as far:
+        return await _Run(folder, far, plan, progress).all()
+
+
+class _Run:
+    """One campaign under way."""
+
+    def __init__(self, folder: Path, far: FarSide, plan: Plan, progress: Progress) -> None:
+        port = free_port()
+        self._config = folder / "worker.toml"
+        self._config.write_text(_CONFIG.format(port=port, sink=far.sink()), encoding="utf-8")
+        self._far = far
+        self._plan = plan
+        self._progress = progress
+        self._random = Random(plan.seed)
+        self._clients = Clients(port, far.clients, plan.seed)
+        self._found = Campaign(Checker(folder, plan.seed, (CANARY, TOKEN)))
+
+    async def all(self) -> Campaign:
+        found, plan, clients = self._found, self._plan, self._clients
+        async with anyio.create_task_group() as group:
+            group.start_soon(clients.run)
+            for number in range(plan.kills):
+                await self._killed_life(is_aimed=number % 2 == 1)
+                self._progress(f"{number + 1} of {plan.kills} kills")
+            found.repeated_by_kills = self._far.repeated(found.checker.again)
+            if self._far.server is not None:
+                await self._life_with_trouble(self._far.server)
+            clients.is_over = True
+            await self._last_life()
+        sent = {client.name: client.number for client in clients.every}
+        found.runs = sum(sent.values())
+        journal, states = found.checker.look_at_store(sent)
+        reading = self._far.read(journal, states, found.checker.again)
+        found.account, found.repeated, found.items = audit(reading), reading.repeated, len(reading.wanted)
+        return found
+
+    def _worker(self) -> WorkerProcess:
+        return WorkerProcess(self._config, is_awaited=False, WORKER_TOKEN=TOKEN)
+
+    # --- the worker is killed -----------------------------------------------------------------------------------------
+
+    async def _killed_life(self, *, is_aimed: bool) -> None:
+        """One life, killed at a random moment, or just after something arrived."""
+        with self._worker() as worker:
+            await anyio.to_thread.run_sync(worker.await_start)
+            await anyio.sleep(self._random.uniform(0, _LIFE_S))
+            if is_aimed:
+                await self._arrival()
+                await anyio.sleep(self._random.uniform(0, _AIM_S))
+            code = await anyio.to_thread.run_sync(partial(worker.stop, signal.SIGKILL))
+            self._found.kills += 1
+            if code != -signal.SIGKILL:
+                self._found.checker.fault("failed", f"exit code {code}: {worker.log()[-500:]}")
+            self._found.checker.after_life(worker, is_gentle=False)
+
+    async def _arrival(self) -> None:
+        """Return once something more has arrived at the far side."""
+        before = self._far.size()
+        with anyio.move_on_after(_LIFE_S):
+            while self._far.size() == before:
+                await anyio.sleep(0.001)
+
+    # --- the server is -------------------------------------------------------------------------------------------------
+
+    async def _life_with_trouble(self, server: Server) -> None:
+        """One life, to whose sink it happens again and again that nobody answers."""
+        found, plan = self._found, self._plan
+        troubles = [self._kill] * plan.server_kills + [self._pause] * plan.pauses
+        self._random.shuffle(troubles)
+        with self._worker() as worker:
+            await anyio.to_thread.run_sync(worker.await_start)
+            for number, trouble in enumerate(troubles, 1):
+                await anyio.sleep(self._random.uniform(0, _WORK_S))
+                before = await trouble(worker, server)
+                await self._back(worker, before)
+                self._progress(f"{number} of {len(troubles)} times without a server")
+            await anyio.to_thread.run_sync(worker.stop)
+            found.checker.after_life(worker, is_gentle=False)  # it may leave something to the next one
+
+    async def _kill(self, worker: WorkerProcess, server: Server) -> float:
+        await anyio.to_thread.run_sync(server.kill)
+        self._found.server_kills += 1
+        await anyio.sleep(self._random.uniform(0, _DOWN_S))
+        before = await self._acked(worker)
+        await anyio.to_thread.run_sync(server.start)
+        return before
+
+    async def _pause(self, worker: WorkerProcess, server: Server) -> float:
+        await anyio.to_thread.run_sync(server.pause)
+        self._found.pauses += 1
+        await anyio.sleep(self._plan.pause_s)
+        before = await self._acked(worker)
+        await anyio.to_thread.run_sync(server.resume)
+        return before
+
+    async def _back(self, worker: WorkerProcess, before: float) -> None:
+        """The server answers: wait until more than before is acknowledged."""
+        since_s = time.monotonic()
+        while await self._acked(worker) <= before:
+            if time.monotonic() > since_s + _GIVE_UP_S:
+                break
+            await anyio.sleep(_POLL_S)
+        self._found.back_s.append(time.monotonic() - since_s)
+        if self._found.back_s[-1] > BACK_S:
+            self._found.checker.fault("late", f"{self._found.back_s[-1]:.1f} s after the server was back")
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    async def _last_life(self) -> None:
+        with self._worker() as worker:
+            await anyio.to_thread.run_sync(worker.await_start)
+            await self._clients.ended.wait()
+            until_s = time.monotonic() + _DRAIN_S
+            while (lag := await _metric(worker, _LAG)) and time.monotonic() < until_s:
+                self._progress(f"{lag:.0f} changes left")
+                await anyio.sleep(_POLL_S)
+            code = await anyio.to_thread.run_sync(worker.stop)
+            if code:
+                self._found.checker.fault("failed", f"exit code {code}: {worker.log()[-500:]}")
+            self._found.checker.after_life(worker, is_gentle=True)
+
+    async def _acked(self, worker: WorkerProcess) -> float:
+        return await _metric(worker, _ACKED)
+
+
+async def _metric(worker: WorkerProcess, pattern: re.Pattern[str]) -> float:
+    _, text = await anyio.to_thread.run_sync(partial(worker.ask, "GET", "admin", "/metrics"))
+    found = pattern.search(text.decode())
+    assert found is not None, f"no {pattern.pattern}"
+    return float(found[1])
