@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -75,6 +76,7 @@ class Campaign(Struct):
     repeated_by_kills: int = 0  # what came to the far side again, by kills of the worker
     repeated: int = 0  # likewise, in all
     items: int = 0  # that had to be at the far side
+    noun: str = ""  # what they are
     server_kills: int = 0
     pauses: int = 0
     back_s: list[float] = field(default_factory=list)  # from a server's return to the first new acknowledgement
@@ -86,9 +88,9 @@ class Campaign(Struct):
 
 
 async def run_campaign(folder: Path, open: Open, plan: Plan, progress: Progress) -> Campaign:
-    """All of it, for one sink."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder) as far:
+    """All of it, for one sink, in a folder that is there."""
+    with ExitStack() as stack:
+        far = await anyio.to_thread.run_sync(stack.enter_context, open(folder))
         return await _Run(folder, far, plan, progress).all()
 
 
@@ -121,6 +123,7 @@ class _Run:
         sent = {client.name: client.number for client in clients.every}
         found.runs = sum(sent.values())
         journal, states = found.checker.look_at_store(sent)
+        found.noun = self._far.noun
         reading = self._far.read(journal, states, found.checker.again)
         found.account, found.repeated, found.items = audit(reading), reading.repeated, len(reading.wanted)
         return found
@@ -136,7 +139,7 @@ class _Run:
             await anyio.to_thread.run_sync(worker.await_start)
             await anyio.sleep(self._random.uniform(0, _LIFE_S))
             if is_aimed:
-                await self._arrival()
+                await anyio.to_thread.run_sync(self._await_arrival)
                 await anyio.sleep(self._random.uniform(0, _AIM_S))
             code = await anyio.to_thread.run_sync(partial(worker.stop, signal.SIGKILL))
             self._found.kills += 1
@@ -144,14 +147,13 @@ class _Run:
                 self._found.checker.fault("failed", f"exit code {code}: {worker.log()[-500:]}")
             self._found.checker.after_life(worker, is_gentle=False)
 
-    async def _arrival(self) -> None:
-        """Return once something more has arrived at the far side."""
-        before = self._far.size()
-        with anyio.move_on_after(_LIFE_S):
-            while self._far.size() == before:
-                await anyio.sleep(0.001)
+    def _await_arrival(self) -> None:
+        """Return once something more has arrived at the far side, or after a while without."""
+        before, until_s = self._far.size(), time.monotonic() + _LIFE_S
+        while self._far.size() == before and time.monotonic() < until_s:
+            time.sleep(_POLL_S / 10)
 
-    # --- the server is -------------------------------------------------------------------------------------------------
+    # --- the server is ------------------------------------------------------------------------------------------------
 
     async def _life_with_trouble(self, server: Server) -> None:
         """One life, to whose sink it happens again and again that nobody answers."""

@@ -1,8 +1,8 @@
 """What a campaign needs to know of a kind of sink: where its changes go, and how to read what arrived there.
 
-A far side is entered before the first worker and left after the last one. What it reads is said in *items*: whatever the
-sink's own identity is, by which a change that came twice is applied once, within a group that has an order. For a JSONL
-file an item is a change, for a table the state of an object, for a trace a span.
+A far side is entered before the first worker and left after the last one. What it reads is said in *items*: whatever
+the sink's own identity is, by which a change that came twice is applied once, within a group that has an order. For a
+JSONL file an item is a change, for a table the state of an object, for a trace a span.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -53,8 +53,20 @@ class Reading(Struct, kw_only=True):
 class FarSide(Protocol):
     """Where the changes of one campaign go."""
 
-    clients: int  # how many senders give the sink enough to do, and not much more
-    server: Server | None  # None: there is none, as for a file
+    @property
+    def noun(self) -> str:
+        """What its items are, in the plural."""
+        ...
+
+    @property
+    def clients(self) -> int:
+        """How many senders give the sink enough to do, and not much more."""
+        ...
+
+    @property
+    def server(self) -> Server | None:
+        """What can be killed; None: there is nothing, as for a file."""
+        ...
 
     def sink(self) -> str:
         """Its `[[sinks]]` in the config of a worker."""
@@ -74,4 +86,4 @@ class FarSide(Protocol):
 
 
 Open: TypeAlias = Callable[[Path], AbstractContextManager[FarSide]]
-"""Makes one in a folder, which is also the one that workers run in."""
+"""Makes one in a folder, which is the one that workers run in, too."""

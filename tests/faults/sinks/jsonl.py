@@ -15,6 +15,7 @@ __all__ = ["JsonlFile", "jsonl_file"]
 class JsonlFile:
     """The sink leaves out what is in the file, and logs how much; nothing else could tell."""
 
+    noun = "changes"
     clients = 8
     server = None
 

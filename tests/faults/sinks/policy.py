@@ -1,15 +1,15 @@
 """How sinks are fed whose server comes and goes: what docs/faults.md says of them is said of this policy.
 
-The defaults are made for servers that are away for minutes: after five failures in a row they wait half a minute between
-two attempts. Here no wait is longer than a second. A write ends well before the longest pause of a server, so that
-writes that were given up are among what is tested.
+The defaults are made for servers that are away for minutes: after five failures in a row they wait half a minute
+between two attempts. Here no wait is longer than a second. A write is given up before a pause of the server ends, so
+that this is among what is tested.
 """
 
 from typing import Final
 
 __all__ = ["TIMEOUT_S", "patient"]
 
-TIMEOUT_S: Final = 3.0
+TIMEOUT_S: Final = 2.0
 
 
 def patient(*, deliver: str, batch_max: int = 256) -> str:

@@ -20,6 +20,7 @@ __all__ = ["WebhookReceiver", "webhook_receiver"]
 class WebhookReceiver:
     """A receiver that is a process of its own."""
 
+    noun = "changes"
     clients = 3  # a request for each fragment is slow
 
     def __init__(self, server: ReceiverProcess, secret: str) -> None:

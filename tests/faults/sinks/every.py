@@ -1,0 +1,12 @@
+"""The kinds of sink that have a campaign; a new one is a far side and a row."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.faults.sinks.far_side import Open
+from tests.faults.sinks.jsonl import jsonl_file
+from tests.faults.sinks.webhook import webhook_receiver
+
+__all__ = ["SINKS"]
+
+SINKS: Final[Mapping[str, Open]] = {"jsonl": jsonl_file, "webhook": webhook_receiver}
