@@ -29,9 +29,7 @@ __all__ = ["BACK_S", "Campaign", "Plan", "run_campaign"]
 
 BACK_S: Final = 5.0  # so long after its server is back a sink has to deliver again
 
-_LIFE_S: Final = 1.5  # how long a life may have been at work when it is killed
-_DOWN_S: Final = 1.0  # how long a server may be away between its lives
-_WORK_S: Final = 1.0  # how long it may have been at work when something befalls it
+_PACE_S: Final = 0.003  # of the clients
 _AIM_S: Final = 0.01  # a kill that is aimed comes so soon after something arrived
 _POLL_S: Final = 0.02
 _GIVE_UP_S: Final = 60.0
@@ -65,6 +63,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     server_kills: int
     pauses: int  # of the server
     pause_s: float = 5.0
+    life_s: float = 1.5  # at most: what a worker or a server has before something befalls it, and a server is away
 
 
 class Campaign(Struct):
@@ -105,7 +104,7 @@ class _Run:
         self._plan = plan
         self._progress = progress
         self._random = Random(plan.seed)
-        self._clients = Clients(port, far.clients, plan.seed)
+        self._clients = Clients(port, far.clients, plan.seed, pace_s=_PACE_S)
         self._found = Campaign(Checker(folder, plan.seed, (CANARY, TOKEN)))
 
     async def all(self) -> Campaign:
@@ -131,13 +130,16 @@ class _Run:
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self._config, is_awaited=False, WORKER_TOKEN=TOKEN)
 
+    def _some_time(self) -> float:
+        return self._random.uniform(0, self._plan.life_s)
+
     # --- the worker is killed -----------------------------------------------------------------------------------------
 
     async def _killed_life(self, *, is_aimed: bool) -> None:
         """One life, killed at a random moment, or just after something arrived."""
         with self._worker() as worker:
             await anyio.to_thread.run_sync(worker.await_start)
-            await anyio.sleep(self._random.uniform(0, _LIFE_S))
+            await anyio.sleep(self._some_time())
             if is_aimed:
                 await anyio.to_thread.run_sync(self._await_arrival)
                 await anyio.sleep(self._random.uniform(0, _AIM_S))
@@ -149,7 +151,7 @@ class _Run:
 
     def _await_arrival(self) -> None:
         """Return once something more has arrived at the far side, or after a while without."""
-        before, until_s = self._far.size(), time.monotonic() + _LIFE_S
+        before, until_s = self._far.size(), time.monotonic() + self._plan.life_s
         while self._far.size() == before and time.monotonic() < until_s:
             time.sleep(_POLL_S / 10)
 
@@ -163,7 +165,7 @@ class _Run:
         with self._worker() as worker:
             await anyio.to_thread.run_sync(worker.await_start)
             for number, trouble in enumerate(troubles, 1):
-                await anyio.sleep(self._random.uniform(0, _WORK_S))
+                await anyio.sleep(self._some_time())
                 before = await trouble(worker, server)
                 await self._back(worker, before)
                 self._progress(f"{number} of {len(troubles)} times without a server")
@@ -173,7 +175,7 @@ class _Run:
     async def _kill(self, worker: WorkerProcess, server: Server) -> float:
         await anyio.to_thread.run_sync(server.kill)
         self._found.server_kills += 1
-        await anyio.sleep(self._random.uniform(0, _DOWN_S))
+        await anyio.sleep(self._some_time())
         before = await self._acked(worker)
         await anyio.to_thread.run_sync(server.start)
         return before

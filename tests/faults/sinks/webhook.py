@@ -21,7 +21,7 @@ class WebhookReceiver:
     """A receiver that is a process of its own."""
 
     noun = "changes"
-    clients = 3  # a request for each fragment is slow
+    clients = 2  # a request for each fragment is slow
 
     def __init__(self, server: ReceiverProcess, secret: str) -> None:
         self.server = server
