@@ -30,7 +30,8 @@ __all__ = ["BACK_S", "Campaign", "Plan", "run_campaign"]
 BACK_S: Final = 5.0  # so long after its server is back a sink has to deliver again
 
 _PACE_S: Final = 0.003  # of the clients
-_AIM_S: Final = 0.01  # a kill that is aimed comes so soon after something arrived
+_AIM_S: Final = 0.003  # a kill that is aimed comes so soon after something arrived, at most
+_LOOK_S: Final = 0.0002
 _POLL_S: Final = 0.02
 _GIVE_UP_S: Final = 60.0
 _DRAIN_S: Final = 600.0  # for all that is left, once nothing more is sent
@@ -141,19 +142,20 @@ class _Run:
             await anyio.to_thread.run_sync(worker.await_start)
             await anyio.sleep(self._some_time())
             if is_aimed:
-                await anyio.to_thread.run_sync(self._await_arrival)
-                await anyio.sleep(self._random.uniform(0, _AIM_S))
+                await anyio.to_thread.run_sync(self._aimed, worker, self._random.uniform(0, _AIM_S))
             code = await anyio.to_thread.run_sync(partial(worker.stop, signal.SIGKILL))
             self._found.kills += 1
             if code != -signal.SIGKILL:
                 self._found.checker.fault("failed", f"exit code {code}: {worker.log()[-500:]}")
             self._found.checker.after_life(worker, is_gentle=False)
 
-    def _await_arrival(self) -> None:
-        """Return once something more has arrived at the far side, or after a while without."""
+    def _aimed(self, worker: WorkerProcess, after_s: float) -> None:
+        """Kill so long after something more has arrived at the far side, or after a while without."""
         before, until_s = self._far.size(), time.monotonic() + self._plan.life_s
         while self._far.size() == before and time.monotonic() < until_s:
-            time.sleep(_POLL_S / 10)
+            time.sleep(_LOOK_S)
+        time.sleep(after_s)
+        worker.tell(signal.SIGKILL)
 
     # --- the server is ------------------------------------------------------------------------------------------------
 
