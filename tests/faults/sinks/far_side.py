@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from streamproc import Change
 
-__all__ = ["FarSide", "Item", "Open", "Reading", "Server"]
+__all__ = ["FarSide", "Item", "Open", "Reading", "Server", "lose_last_line"]
 
 Item: TypeAlias = tuple[str, Hashable]
 """The group within which there is an order, and the identity."""
@@ -84,6 +84,15 @@ class FarSide(Protocol):
         """Compare what arrived with the journal, and with the newest states by id (JSON data)."""
         ...
 
+    def lose_one(self) -> None:
+        """Take away what arrived last, to see that `read` notices."""
+        ...
+
 
 Open: TypeAlias = Callable[[Path], AbstractContextManager[FarSide]]
 """Makes one in a folder, which is the one that workers run in, too."""
+
+
+def lose_last_line(path: Path) -> None:
+    """What `lose_one` is where each arrival is a line of a file."""
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamproc import Change
-from tests.faults.sinks.far_side import Item, Reading
+from tests.faults.sinks.far_side import Item, Reading, lose_last_line
 
 __all__ = ["JsonlFile", "jsonl_file"]
 
@@ -40,6 +40,9 @@ class JsonlFile:
             applied=[("", (line["stream"], line["epoch"], line["seq"])) for line in lines],
             repeated=skipped,
         )
+
+    def lose_one(self) -> None:
+        lose_last_line(self._path)
 
 
 @contextmanager

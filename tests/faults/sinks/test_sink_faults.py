@@ -1,28 +1,49 @@
 """A small sample of what `python -m tests.faults.sinks` does at length; see docs/faults.md."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.faults.sinks.audit import audit
+from tests.faults.sinks.audit import Account, audit
 from tests.faults.sinks.broken import BUILDS
 from tests.faults.sinks.campaign import BACK_S, Plan, run_campaign
 from tests.faults.sinks.every import SINKS
-from tests.faults.sinks.far_side import Reading
+from tests.faults.sinks.far_side import FarSide, Open, Reading
 from tests.faults.sinks.policy import TIMEOUT_S
 
 SEED = 3
 LIFE_S = 0.4
 
 
+@contextmanager
+def losing_one(open: Open, after: list[Account], folder: Path) -> Iterator[FarSide]:
+    """A far side that loses something once it has been read; `after` gets the account that is made then."""
+    with open(folder) as far, pytest.MonkeyPatch.context() as patch:
+        read = far.read
+
+        def read_twice(*args: Any) -> Reading:
+            found = read(*args)
+            far.lose_one()
+            after.append(audit(read(*args)))
+            return found
+
+        patch.setattr(far, "read", read_twice)
+        yield far
+
+
 @pytest.mark.slow
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", SINKS)
 async def test_killed_and_deserted(tmp_path: Path, name: str) -> None:
-    """Whatever becomes of the worker and of the sink's server: all of it arrives, and counts once."""
+    """Whatever becomes of the worker and of the sink's server: all arrives and counts once. One less is noticed."""
     told: list[str] = []
+    after: list[Account] = []
     plan = Plan(seed=SEED, kills=3, server_kills=1, pauses=1, pause_s=TIMEOUT_S + 0.1, life_s=LIFE_S)
-    found = await run_campaign(tmp_path, SINKS[name], plan, told.append)
+    found = await run_campaign(tmp_path, partial(losing_one, SINKS[name], after), plan, told.append)
 
     assert found.faults == []
     assert found.kills == 3
@@ -31,6 +52,7 @@ async def test_killed_and_deserted(tmp_path: Path, name: str) -> None:
     assert (found.server_kills, found.pauses) == ((0, 0) if name == "jsonl" else (1, 1))
     assert max(found.back_s, default=0.0) < BACK_S
     assert "3 of 3 kills" in told
+    assert [account.counts["lost"] > 0 for account in after] == [True]
 
 
 @pytest.mark.slow

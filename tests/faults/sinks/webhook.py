@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streamproc import Change
-from tests.faults.sinks.far_side import Item, Reading
+from tests.faults.sinks.far_side import Item, Reading, lose_last_line
 from tests.faults.sinks.policy import patient
 from tests.webhook_receiver import ReceiverProcess, new_secret, taken
 
@@ -52,6 +52,9 @@ class WebhookReceiver:
             wrong=[f"the signature of {each.id}" for each in requests if not each.valid]
             + [f"{each.id} is of two changes" for each in requests if each.data != first[each.id].data],
         )
+
+    def lose_one(self) -> None:
+        lose_last_line(self.server.record)
 
 
 def _item_of(data: dict[str, Any]) -> Item:
