@@ -25,9 +25,12 @@ from tests.faults.worker.checker import Checker
 from tests.faults.worker.clients import CANARY, TOKEN, Clients
 from tests.worker.process import WorkerProcess, free_port
 
-__all__ = ["BACK_S", "Campaign", "Plan", "run_campaign"]
+__all__ = ["BACK_S", "TIMEOUT_S", "Campaign", "Plan", "run_campaign"]
 
 BACK_S: Final = 5.0  # so long after its server is back a sink has to deliver again
+TIMEOUT_S: Final = 2.0  # less than a pause, so that writes that were given up are among what is tested
+QUICK: Final = f"timeout_s = {TIMEOUT_S:g}, breaker_pause_s = 1, retry = {{ base_s = 0.1, cap_s = 1 }}"
+"""How sinks are fed: no wait is longer than a second. The defaults are made for servers that are away for minutes."""
 
 _PACE_S: Final = 0.003  # of the clients
 _AIM_S: Final = 0.003  # a kill that is aimed comes so soon after something arrived, at most
@@ -49,7 +52,8 @@ port = 0
 [log]
 format = "json"
 level = "debug"
-{sink}"""
+{sink}policy = {{ {policy} }}
+"""
 _ACKED: Final = re.compile(r'^streamproc_sink_changes_total\{.*outcome="acked".*\} (\S+)$', re.MULTILINE)
 _LAG: Final = re.compile(r"^streamproc_sink_lag_changes\{.*\} (\S+)$", re.MULTILINE)
 
@@ -64,6 +68,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     server_kills: int
     pauses: int  # of the server
     pause_s: float = 5.0
+    waits_as_default: bool = False  # time-outs and retries are those that delivery has by default
     life_s: float = 1.5  # at most: what a worker or a server has before something befalls it, and a server is away
 
 
@@ -100,7 +105,8 @@ class _Run:
     def __init__(self, folder: Path, far: FarSide, plan: Plan, progress: Progress) -> None:
         port = free_port()
         self._config = folder / "worker.toml"
-        self._config.write_text(_CONFIG.format(port=port, sink=far.sink()), encoding="utf-8")
+        policy = far.policy if plan.waits_as_default else f"{far.policy}, {QUICK}"
+        self._config.write_text(_CONFIG.format(port=port, sink=far.sink(), policy=policy), encoding="utf-8")
         self._far = far
         self._plan = plan
         self._progress = progress

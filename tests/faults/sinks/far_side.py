@@ -64,12 +64,17 @@ class FarSide(Protocol):
         ...
 
     @property
+    def policy(self) -> str:
+        """What is said in the policy of the sink, apart from time-outs and retries."""
+        ...
+
+    @property
     def server(self) -> Server | None:
         """What can be killed; None: there is nothing, as for a file."""
         ...
 
     def sink(self) -> str:
-        """Its `[[sinks]]` in the config of a worker."""
+        """Its `[[sinks]]` in the config of a worker, without a policy."""
         ...
 
     def size(self) -> int:

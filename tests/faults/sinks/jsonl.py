@@ -16,6 +16,7 @@ class JsonlFile:
     """The sink leaves out what is in the file, and logs how much; nothing else could tell."""
 
     noun = "changes"
+    policy = 'deliver = "changes"'
     clients = 4
     server = None
 

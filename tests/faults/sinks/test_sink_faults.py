@@ -10,10 +10,9 @@ import pytest
 
 from tests.faults.sinks.audit import Account, audit
 from tests.faults.sinks.broken import BUILDS
-from tests.faults.sinks.campaign import BACK_S, Plan, run_campaign
+from tests.faults.sinks.campaign import BACK_S, TIMEOUT_S, Plan, run_campaign
 from tests.faults.sinks.every import SINKS
 from tests.faults.sinks.far_side import FarSide, Open, Reading
-from tests.faults.sinks.policy import TIMEOUT_S
 
 SEED = 3
 LIFE_S = 0.4
