@@ -1,6 +1,6 @@
 """Sinks that are broken on purpose, as plug-ins of a worker, to see that the account would notice.
 
-hasty    acknowledges a batch before it has written it: what it holds is gone when it is killed
+hasty    acknowledges what it has not written yet: what it holds is gone when it is killed
 restless gives each attempt to send a change an id of its own: an endpoint takes what came again for something new
 """
 
@@ -30,8 +30,10 @@ class HastySink(JsonlSink):
     held = ()
 
     async def write(self, batch):
-        held, self.held = self.held, batch
-        await super().write(held)
+        self.held = (*self.held, *batch)
+        if len(self.held) > 200:
+            held, self.held = self.held, ()
+            await super().write(held)
 
     async def __aexit__(self, *error):
         await super().write(self.held)
@@ -90,5 +92,8 @@ def _install(folder: Path, name: str, module: str) -> None:
     (folder / f"{name}.py").write_text(module, encoding="utf-8")
 
 
-BUILDS: Final[dict[str, tuple[Open, str]]] = {"hasty": (_hasty, "lost"), "restless": (_restless, "doubled")}
-"""Each with the fault that it must be caught by."""
+BUILDS: Final[dict[str, tuple[Open, str, int]]] = {
+    "hasty": (_hasty, "lost", 2),
+    "restless": (_restless, "doubled", 4),
+}
+"""Each with the fault that it must be caught by, and the kills that this takes."""

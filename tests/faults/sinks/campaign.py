@@ -1,7 +1,7 @@
 """One campaign: a worker with a store and one sink, clients that do not give up, and what befalls worker and server.
 
-First the worker is killed, life after life; then one life sees its sink's server killed and paused; the last one sees
-everything to its end. In the end three accounts are compared: what the clients were answered about, what the store
+First the worker is killed, life after life. Its last life sees the server of its sink killed and paused, and then
+everything to its end. After that three accounts are compared: what the clients were answered about, what the store
 holds, and what is at the far side.
 """
 
@@ -33,7 +33,8 @@ QUICK: Final = f"timeout_s = {TIMEOUT_S:g}, breaker_pause_s = 1, retry = {{ base
 """How sinks are fed: no wait is longer than a second. The defaults are made for servers that are away for minutes."""
 
 _PACE_S: Final = 0.003  # of the clients
-_AIM_S: Final = 0.003  # a kill that is aimed comes so soon after something arrived, at most
+_AIM_S: Final = 0.0005  # a kill that is aimed comes so soon after something arrived, at most
+_ARRIVAL_S: Final = 5.0  # how long it waits for that
 _LOOK_S: Final = 0.0002
 _POLL_S: Final = 0.02
 _GIVE_UP_S: Final = 60.0
@@ -65,6 +66,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     seed: int
     kills: int  # of the worker
+    kills_max: int = 0  # as long as nothing came again there are more, up to so many in all
     server_kills: int
     pauses: int  # of the server
     pause_s: float = 5.0
@@ -118,13 +120,9 @@ class _Run:
         found, plan, clients = self._found, self._plan, self._clients
         async with anyio.create_task_group() as group:
             group.start_soon(clients.run)
-            for number in range(plan.kills):
-                await self._killed_life(is_aimed=number % 2 == 1)
-                self._progress(f"{number + 1} of {plan.kills} kills")
-            found.repeated_by_kills = self._far.repeated(found.checker.again)
-            if self._far.server is not None:
-                await self._life_with_trouble(self._far.server)
-            clients.is_over = True
+            while found.kills < plan.kills or (found.kills < plan.kills_max and not self._repeated()):
+                await self._killed_life(is_aimed=found.kills % 2 == 1 or found.kills >= plan.kills)
+                self._progress(f"{found.kills} of {plan.kills} kills")
             await self._last_life()
         sent = {client.name: client.number for client in clients.every}
         found.runs = sum(sent.values())
@@ -132,10 +130,15 @@ class _Run:
         found.noun = self._far.noun
         reading = self._far.read(journal, states, found.checker.again)
         found.account, found.repeated, found.items = audit(reading), reading.repeated, len(reading.wanted)
+        if self._far.server is None:
+            found.repeated_by_kills = found.repeated
         return found
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self._config, is_awaited=False, WORKER_TOKEN=TOKEN)
+
+    def _repeated(self) -> int:
+        return self._far.repeated(self._found.checker.again)
 
     def _some_time(self) -> float:
         return self._random.uniform(0, self._plan.life_s)
@@ -157,7 +160,7 @@ class _Run:
 
     def _aimed(self, worker: WorkerProcess, after_s: float) -> None:
         """Kill so long after something more has arrived at the far side, or after a while without."""
-        before, until_s = self._far.size(), time.monotonic() + self._plan.life_s
+        before, until_s = self._far.size(), time.monotonic() + _ARRIVAL_S
         while self._far.size() == before and time.monotonic() < until_s:
             time.sleep(_LOOK_S)
         time.sleep(after_s)
@@ -165,20 +168,15 @@ class _Run:
 
     # --- the server is ------------------------------------------------------------------------------------------------
 
-    async def _life_with_trouble(self, server: Server) -> None:
-        """One life, to whose sink it happens again and again that nobody answers."""
-        found, plan = self._found, self._plan
-        troubles = [self._kill] * plan.server_kills + [self._pause] * plan.pauses
+    async def _trouble(self, worker: WorkerProcess, server: Server) -> None:
+        """It happens to a sink again and again that nobody answers."""
+        troubles = [self._kill] * self._plan.server_kills + [self._pause] * self._plan.pauses
         self._random.shuffle(troubles)
-        with self._worker() as worker:
-            await anyio.to_thread.run_sync(worker.await_start)
-            for number, trouble in enumerate(troubles, 1):
-                await anyio.sleep(self._some_time())
-                before = await trouble(worker, server)
-                await self._back(worker, before)
-                self._progress(f"{number} of {len(troubles)} times without a server")
-            await anyio.to_thread.run_sync(worker.stop)
-            found.checker.after_life(worker, is_gentle=False)  # it may leave something to the next one
+        for number, trouble in enumerate(troubles, 1):
+            await anyio.sleep(self._some_time())
+            before = await trouble(worker, server)
+            await self._back(worker, before)
+            self._progress(f"{number} of {len(troubles)} times without a server")
 
     async def _kill(self, worker: WorkerProcess, server: Server) -> float:
         await anyio.to_thread.run_sync(server.kill)
@@ -212,6 +210,11 @@ class _Run:
     async def _last_life(self) -> None:
         with self._worker() as worker:
             await anyio.to_thread.run_sync(worker.await_start)
+            if self._far.server is not None:
+                await anyio.sleep(self._plan.life_s)
+                self._found.repeated_by_kills = self._repeated()  # what the last kill brought is there by now
+                await self._trouble(worker, self._far.server)
+            self._clients.is_over = True
             await self._clients.ended.wait()
             until_s = time.monotonic() + _DRAIN_S
             while (lag := await _metric(worker, _LAG)) and time.monotonic() < until_s:
