@@ -10,7 +10,6 @@ run may go on in another stream.
 
 import math
 import time
-from asyncio import get_running_loop
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -48,6 +47,7 @@ from streamproc.delivery.policy import DeliveryPolicy, Retry
 from streamproc.delivery.statistics import SinkStatistics
 from streamproc.errors import ConfigError, HookError, LimitExceeded, SourceError, StoreError, StreamTruncated
 from streamproc.hooks import HookDispatch, OnHookError, RunHooks
+from streamproc.loop_clock import loop_clock
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
@@ -507,7 +507,7 @@ class Pipeline:
 
         The loop runs for each chunk, which is one event as a rule: whatever is looked up in it is felt.
         """
-        clock = get_running_loop().time  # `current_time` without the detour
+        clock = loop_clock()
         proc, tap = follower.proc, follower.tap
         stamp, feed = proc.stamp, proc.feed
         hand_on = self._hand_on if self._hooks else self._offer

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from yarl import URL
 
-__all__ = ["MASK", "Secret", "SecretUrl"]
+__all__ = ["MASK", "Secret", "SecretEndpoint", "SecretUrl"]
 
 MASK: Final = "***"
 
@@ -59,6 +59,9 @@ class SecretUrl(Secret):
 
     @property
     def masked(self) -> str:
+        return self._masked(shows_path=True)
+
+    def _masked(self, *, shows_path: bool) -> str:
         try:
             url = URL(self._value)
             user = f"{MASK}@" if url.raw_authority.rpartition("@")[1] else ""
@@ -68,4 +71,16 @@ class SecretUrl(Secret):
             return MASK
         if not url.scheme or not host:
             return MASK
+        if not shows_path:
+            return f"{url.scheme}://{user}{host}{port}{f'/{MASK}' if url.raw_path_qs not in ('', '/') else ''}"
         return f"{url.scheme}://{user}{host}{port}{url.path}{f'?{MASK}' if url.raw_query_string else ''}"
+
+
+class SecretEndpoint(SecretUrl):
+    """A URL of which the path may not be seen either: those of webhooks hold a token as often as not."""
+
+    __slots__ = ()
+
+    @property
+    def masked(self) -> str:
+        return self._masked(shows_path=False)

@@ -19,7 +19,15 @@ PACKAGE = "streamproc"
 # Lowest first. A module belongs to the longest name here that is its own or that of a package around it. It may import
 # from its own group and from those of lower layers; two groups that share a layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"streamproc.errors", "streamproc.secret", "streamproc.wording"}),
+    frozenset(
+        {
+            "streamproc.errors",
+            "streamproc.loop_clock",
+            "streamproc.retry_after",
+            "streamproc.secret",
+            "streamproc.wording",
+        }
+    ),
     frozenset({"streamproc.model"}),
     frozenset({"streamproc.usage"}),  # what states say of tokens spent
     frozenset({"streamproc.cost"}),

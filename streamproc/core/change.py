@@ -114,7 +114,8 @@ class Change(Struct, frozen=True, gc=False):
     @property
     def is_delta(self) -> bool:
         """Whether `delta` says what was added to a step or message."""
-        return self.event in (STEP_DELTA, MESSAGE_DELTA) and (self.data is not None or self.piece != b"")
+        is_named_so = self.event in (STEP_DELTA, MESSAGE_DELTA) and self.body.kind != "anomaly"
+        return is_named_so and (self.data is not None or self.piece != b"")
 
     @property
     def delta(self) -> StepDelta | MessageDelta | Anomaly | None:

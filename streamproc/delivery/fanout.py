@@ -35,6 +35,7 @@ from streamproc.delivery.lane import Lane
 from streamproc.delivery.policy import DeliveryPolicy
 from streamproc.delivery.statistics import SinkStatistics
 from streamproc.errors import ConfigError
+from streamproc.loop_clock import loop_clock
 from streamproc.protocols import Sink, Store
 from streamproc.wording import came
 
@@ -97,7 +98,7 @@ class Fanout:
         Raises:
             Exception: what a sink raised on entering; the sinks entered before are left when `group` is cancelled.
         """
-        self._clock = get_running_loop().time
+        self._clock = loop_clock()
         if store is not None:
             for lane in self._lanes:  # all of them first: a store may forget what nobody has asked for
                 await lane.attach(store)

@@ -81,7 +81,8 @@ class Translation:
     ) -> None:
         """
         Args:
-            is_whole: whether streams always tell steps and messages from their beginning, since none can be resumed.
+            is_whole: whether the stream tells all steps and messages from their beginning, so that what another one
+                said of them is not appended to.
         """
         self.rules = rules
         self._is_whole = is_whole

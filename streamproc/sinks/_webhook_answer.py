@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from streamproc.sinks._retry_after import retry_after_s
+from streamproc.retry_after import retry_after_s
 
 __all__ = ["Answer", "answer_of"]
 

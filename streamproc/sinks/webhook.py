@@ -6,8 +6,6 @@ comes again in _webhook_batch.py.
 """
 
 import io
-import os
-import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,6 +29,7 @@ from streamproc.sinks._webhook_answer import Answer, answer_of
 from streamproc.sinks._webhook_batch import Memory, lanes_of
 from streamproc.sinks._webhook_guard import Guard, TargetRefused, guarded_connector
 from streamproc.sinks._webhook_message import body_of, checked_headers, id_of, rfc3339, signed, signers
+from streamproc.wording import system_reason
 
 __all__ = ["WebhookSink"]
 
@@ -241,16 +240,6 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Why there was no answer, in words of the system: the texts of aiohttp's errors, `strerror` too, quote the URL."""
+    """Why there was no answer."""
     system = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    match system:
-        case TargetRefused():
-            return str(system)
-        case socket.gaierror():
-            return system.strerror or "no address"
-        case ssl.SSLError():
-            return system.reason or type(system).__name__
-        case OSError() if system.errno:
-            return os.strerror(system.errno)
-        case _:
-            return type(system).__name__
+    return str(system) if isinstance(system, TargetRefused) else system_reason(system) or type(system).__name__

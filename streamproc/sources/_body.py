@@ -11,6 +11,7 @@ from typing import Any, cast
 import aiohttp
 
 from streamproc.errors import SourceUnavailable
+from streamproc.loop_clock import loop_clock
 from streamproc.sources._http import Border
 
 __all__ = ["Body"]
@@ -30,7 +31,7 @@ class Body:
         self._host = host
         self._idle_timeout_s = idle_timeout_s
         self._loop = asyncio.get_running_loop()
-        self._now_s = self._loop.time
+        self._now_s = loop_clock()
         self._waits_since_s: float | None = None  # when the read under way began
         self._timer: asyncio.TimerHandle | None = None
 

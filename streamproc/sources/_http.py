@@ -8,8 +8,6 @@ import re
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -21,6 +19,8 @@ from anyio.lowlevel import checkpoint
 from yarl import URL
 
 from streamproc.errors import ConfigError, SourceError, SourceUnavailable
+from streamproc.retry_after import retry_after_s
+from streamproc.wording import system_reason
 
 __all__ = [
     "Border",
@@ -30,7 +30,6 @@ __all__ = [
     "new_session",
     "path_segment",
     "refusal",
-    "retry_after_s",
     "session_of",
     "where",
 ]
@@ -40,7 +39,6 @@ WallClock: TypeAlias = Callable[[], float]
 
 _FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)  # `TimeoutError` is an `OSError`
 _RETRIED: Final = frozenset({408, 409, 429})
-_MAX_RETRY_AFTER_S: Final = 3600.0  # whoever retries has a cap of its own; beyond this it is no wait but a mistake
 _MIME: Final = re.compile(r"[\w!#$&^.+-]{1,80}/[\w!#$&^.+-]{1,80}", re.ASCII)
 # Many servers decode a path before they take it apart, so a quoted slash may be a slash to them.
 _NO_SEGMENT: Final = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]|\A\.{0,2}\Z")
@@ -65,8 +63,8 @@ class Border:
         reason = f"{self._host}: {type(error).__name__}"
         if isinstance(error, aiohttp.InvalidURL):
             raise SourceError(reason) from None
-        if isinstance(error, OSError) and error.strerror:
-            reason += f" ({error.strerror})"
+        if (cause := system_reason(error)) is not None:
+            reason += f" ({cause})"
         raise SourceUnavailable(reason) from None
 
 
@@ -123,21 +121,8 @@ def refusal(host: str, status: int, headers: Mapping[str, str], size_bytes: int,
     """
     reason = f"{host} answered {status} ({mime_of(headers) or 'no MIME type'}, {size_bytes} bytes read)"
     if status in _RETRIED or status >= 500:
-        return SourceUnavailable(reason, retry_after_s(headers, now))
+        return SourceUnavailable(reason, retry_after_s(headers, now()))
     return SourceError(reason)
-
-
-def retry_after_s(headers: Mapping[str, str], now: WallClock) -> float | None:
-    """The wait that a server asks for, as seconds or as a date; None when it does not, or not in a known form."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), _MAX_RETRY_AFTER_S)
-    try:
-        date = parsedate_to_datetime(value)
-        wait_s = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(wait_s, 0.0), _MAX_RETRY_AFTER_S)
 
 
 def new_session(like: aiohttp.ClientSession | None = None) -> aiohttp.ClientSession:

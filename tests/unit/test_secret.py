@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from streamproc.secret import MASK, Secret, SecretUrl
+from streamproc.secret import MASK, Secret, SecretEndpoint, SecretUrl
 
 CANARY = "kT3vQm9sXw2LbR8nYc5e"
 
@@ -68,6 +68,25 @@ def test_secrets_are_equal_by_what_they_hold() -> None:
 def test_a_url_shows_where_it_leads_and_nothing_else(url: str, masked: str) -> None:
     """What cannot be told apart is masked as a whole."""
     secret = SecretUrl(url)
+
+    assert str(secret) == masked
+    assert CANARY not in repr(secret)
+    assert secret.reveal() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        (f"https://hooks.example.com/services/{CANARY}", "https://hooks.example.com/***"),
+        (f"https://hooks.example.com:8443/?key={CANARY}", "https://hooks.example.com:8443/***"),
+        (f"https://user:{CANARY}@hooks.example.com/", "https://***@hooks.example.com"),
+        ("https://hooks.example.com", "https://hooks.example.com"),
+        (CANARY, MASK),
+    ],
+)
+def test_an_endpoint_shows_its_host_alone(url: str, masked: str) -> None:
+    """Its path may be the secret."""
+    secret = SecretEndpoint(url)
 
     assert str(secret) == masked
     assert CANARY not in repr(secret)

@@ -1,8 +1,14 @@
 """Texts of errors and log events."""
 
-import pytest
+import errno
+import socket
+import ssl
 
-from streamproc.wording import came, traceback_text, where_text
+import pytest
+from aiohttp import ClientConnectorError, ClientOSError
+from aiohttp.client_reqrep import ConnectionKey
+
+from streamproc.wording import came, system_reason, traceback_text, where_text
 
 
 @pytest.mark.parametrize(
@@ -65,3 +71,25 @@ def test_the_places_alone_are_without_what_was_said() -> None:
     assert text.endswith("ValueError")
     assert "mine" not in text
     assert "deeper" not in text
+
+
+CONNECTION = ConnectionKey("api.example.com", 443, True, True, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionResetError(errno.ECONNRESET, "https://api.example.com/?key=CANARY"), "Connection reset by peer"),
+        (ClientOSError(errno.EPIPE, "Can not write request body for https://CANARY"), "Broken pipe"),
+        (ClientConnectorError(CONNECTION, OSError(errno.ECONNREFUSED, "CANARY")), "Connection refused"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (socket.gaierror(socket.EAI_NONAME), "no address"),
+        (ssl.SSLError(1, "CANARY"), None),
+        (OSError("CANARY"), None),
+        (OSError("CANARY", "CANARY"), None),
+        (ValueError("CANARY"), None),
+    ],
+)
+def test_the_words_of_the_system(error: Exception, reason: str | None) -> None:
+    """Never those of the exception."""
+    assert system_reason(error) == reason

@@ -81,7 +81,7 @@ class Life:
         """A response has a status that is not its last one."""
         native = _response_of(event)
         own = status_of(native)
-        return self._alive(native, own if own in ("queued", "in_progress") else status)
+        return self._alive(native, own if own in ("queued", "in_progress") else status, is_whole=not self._continued)
 
     def ended(self, event: Payload, status: str) -> list[Event]:
         """A response has its last status; "" for whatever it says itself."""
@@ -122,10 +122,11 @@ class Life:
             events.append(current.translation.amend_run(**members))
         return events
 
-    def _alive(self, native: Response, status: str) -> list[Event]:
+    def _alive(self, native: Response, status: str, *, is_whole: bool = False) -> list[Event]:
+        """`is_whole`: if the response is new to the stream, all of its output is still to come."""
         current = self._current
         if current is None:
-            current, events = self._begin(native, status)
+            current, events = self._begin(native, status, is_whole=is_whole)
         elif current.has_ended:
             return []
         else:
@@ -160,7 +161,7 @@ class Life:
         return members
 
     def _begin(
-        self, native: Response, status: str, id: str = "", *, continues: bool = False
+        self, native: Response, status: str, id: str = "", *, continues: bool = False, is_whole: bool = False
     ) -> tuple["_Response", list[Event]]:
         given_run, thread_id, assistant_id = self._given
         run_id = given_run or id or run_id_of(native)
@@ -169,6 +170,7 @@ class Life:
             run_id=run_id,
             thread_id=thread_of(native, thread_id),
             assistant_id=assistant_of(native, assistant_id),
+            is_whole=is_whole,
         )
         # the items of each response count from zero
         base = ":".join(filter(None, (run_id, native_id(native) if given_run else "")))

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from streamproc.plugins import PlugIn, SinkConfig
 from streamproc.protocols import Sink
+from streamproc.worker.config.otlp_kind import OtlpSinkConfig, make_otlp
 from streamproc.worker.config.values import Count, Seconds, Text
 from streamproc.worker.config.webhook_kind import WebhookSinkConfig, make_webhook
 
@@ -61,4 +62,5 @@ SINKS: Final[Mapping[str, PlugIn[Any]]] = {
     "jsonl": PlugIn(JsonlSinkConfig, _make_jsonl),
     "console": PlugIn(ConsoleSinkConfig, _make_console),
     "webhook": PlugIn(WebhookSinkConfig, make_webhook),
+    "otlp": PlugIn(OtlpSinkConfig, make_otlp),
 }

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from streamproc.plugins import SinkConfig
 from streamproc.protocols import Sink
-from streamproc.secret import Secret, SecretUrl
+from streamproc.secret import Secret, SecretEndpoint
 from streamproc.worker.config.values import Count, Seconds, Text
 
 __all__ = ["WebhookSinkConfig", "make_webhook"]
@@ -15,7 +15,7 @@ __all__ = ["WebhookSinkConfig", "make_webhook"]
 class WebhookSinkConfig(SinkConfig, tag="webhook", frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A signed POST for each change. Needs the `webhook` extra."""
 
-    url: Annotated[SecretUrl, Meta(description="of the endpoint")]
+    url: Annotated[SecretEndpoint, Meta(description="of the endpoint")]
     secrets: Annotated[
         tuple[Secret, ...],
         Meta(min_length=1, description="`whsec_...`; each of them signs, so that the endpoint can change its own"),

@@ -17,6 +17,7 @@ from streamproc.core.events import (
     StepDetailsDelta,
     ToolCallDelta,
 )
+from streamproc.core.processor import StreamProcessor
 from streamproc.core.reducer import Reducer
 from streamproc.model.message import Message
 from streamproc.model.run import Run
@@ -331,6 +332,16 @@ def test_snapshot_of_a_snapshot_is_itself() -> None:
     """`as_snapshot` has nothing to drop from a snapshot."""
     change = made(raw=STEP)
 
+    assert change.as_snapshot() is change
+
+
+def test_snapshot_of_an_anomaly_is_itself() -> None:
+    """What is odd about a delta is no delta."""
+    proc = StreamProcessor()
+    (change,) = proc.feed(b"event: thread.run.step.delta\ndata: {\n\n")
+
+    assert (change.kind, change.event) == ("anomaly", "thread.run.step.delta")
+    assert not change.is_delta
     assert change.as_snapshot() is change
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamproc.sinks._retry_after import retry_after_s
+from streamproc.retry_after import retry_after_s
 from streamproc.sinks._webhook_answer import Answer, answer_of
 
 NOW_S = 1_767_268_800.0

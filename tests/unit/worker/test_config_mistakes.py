@@ -190,7 +190,7 @@ url = "https://api.example.com/stream"
 kind = "jsnol"
 path = "a.jsonl"
 """,
-        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", got "jsnol"; did you mean "jsonl"?',
+        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", got "jsnol"; did you mean "jsonl"?',
     ),
     Mistake(
         "a kind that is not installed",
@@ -198,8 +198,8 @@ path = "a.jsonl"
 [[sinks]]
 kind = "mqtt"
 """,
-        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", got "mqtt"; `streamproc plugins` lists '
-        "what is installed",
+        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", got "mqtt"; `streamproc plugins` '
+        "lists what is installed",
     ),
     Mistake(
         "a kind that is no string",
@@ -744,6 +744,43 @@ url = "https://hook.example.com/steps"
 secrets = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 """,
         "4: sinks[0].secrets: expected a list of strings, got a string; write it in [ ]",
+    ),
+    Mistake(
+        "a collector without its scheme",
+        """\
+[[sinks]]
+kind = "otlp"
+endpoint = "localhost:4318"
+""",
+        "3: sinks[0].endpoint: expected http:// or https:// and a host",
+    ),
+    Mistake(
+        "content in the older conventions",
+        """\
+[[sinks]]
+kind = "otlp"
+semconv = "1.36"
+content = true
+""",
+        "4: sinks[0].content: version 1.36 of the conventions has no place for it in spans",
+    ),
+    Mistake(
+        "a version of the conventions that is none",
+        """\
+[[sinks]]
+kind = "otlp"
+semconv = "1.37"
+""",
+        '3: sinks[0].semconv: expected one of "0.1", "1.36", got "1.37"; did you mean "1.36"?',
+    ),
+    Mistake(
+        "a header that the sink sets",
+        """\
+[[sinks]]
+kind = "otlp"
+headers = { Content-Type = "application/json" }
+""",
+        "3: sinks[0].headers: content-type is set by the sink",
     ),
     Mistake(
         "a variable of the wrong type",

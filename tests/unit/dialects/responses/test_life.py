@@ -9,11 +9,14 @@ from streamproc import StreamProcessor
 from streamproc.dialects import ResponsesDialect
 from streamproc.dialects.translation import Rules
 from tests.response_streams import (
+    CALL,
     HELLO,
     MESSAGE,
+    OPEN,
     RESPONSE,
     Json,
     added,
+    call_of,
     changed,
     delta,
     done,
@@ -26,6 +29,7 @@ from tests.response_streams import (
     sse,
     state,
     text,
+    texts_of,
 )
 from tests.streams import anomalies, wire
 
@@ -448,3 +452,27 @@ def test_an_error_instead_of_a_response() -> None:
 
     assert not fed(error).runs
     assert (only_run(named)["id"], only_run(named)["status"]) == ("run_1", "failed")
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_response_that_another_stream_told_of(count: int) -> None:
+    """Part of it, or all: told from its beginning, it is not appended to that."""
+    call = [added(function_call(), 1), delta("function_call_arguments", "{}", 1, CALL)]
+    whole = [*HELLO[:5], *call, *HELLO[5:7]]
+    proc = fed(*whole[:count])
+    other = StreamProcessor("responses", proc.reducer, stream="other")
+    changes = other.feed(sse(*whole))
+
+    assert texts_of(other) == ["Hello"]
+    assert call_of(other)["function"]["arguments"] == "{}"
+    assert "HelHel" not in str([change.state for change in changes])
+
+
+@pytest.mark.parametrize("again", [[], [response("in_progress"), added(OPEN)]])
+def test_a_response_that_another_stream_goes_on_with(again: list[Json]) -> None:
+    """Another instance read its beginning, so what is known of it stays."""
+    proc = fed(*HELLO[:4])
+    other = StreamProcessor(ResponsesDialect(response_id=RESPONSE), proc.reducer, stream="other")
+    other.feed(sse(*again, *HELLO[4:5]))
+
+    assert texts_of(other) == ["Hello"]

@@ -1,4 +1,4 @@
-"""How long a server asks to be left alone: the header Retry-After, for every sink that speaks HTTP."""
+"""How long a server asks to be left alone: the header Retry-After, for sources and sinks that speak HTTP."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["retry_after_s"]
 
-_LONGEST_S: Final = 3600.0  # delivery has a cap of its own; beyond this it is no wait but a mistake
+_LONGEST_S: Final = 3600.0  # whoever retries has a cap of its own; beyond this it is no wait but a mistake
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
