@@ -5,8 +5,9 @@ from typing import Final
 
 from tests.faults.sinks.far_side import Open
 from tests.faults.sinks.jsonl import jsonl_file
+from tests.faults.sinks.otlp import otlp_collector
 from tests.faults.sinks.webhook import webhook_receiver
 
 __all__ = ["SINKS"]
 
-SINKS: Final[Mapping[str, Open]] = {"jsonl": jsonl_file, "webhook": webhook_receiver}
+SINKS: Final[Mapping[str, Open]] = {"jsonl": jsonl_file, "webhook": webhook_receiver, "otlp": otlp_collector}
