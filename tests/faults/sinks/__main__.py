@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--server-kills", type=int, default=20, help="of the sink's server (20)")
     parser.add_argument("--pauses", type=int, default=5, help="of the sink's server (5)")
     parser.add_argument("--pause-s", type=float, default=5.0, help="how long one is (5)")
+    parser.add_argument("--deliver", help="how sinks are fed, for those that can be fed in several ways")
     parser.add_argument("--default-waits", action="store_true", help="time-outs and retries as they are by default")
     parser.add_argument("--seed", type=int, default=1, help="decides on all that is left to chance (1)")
     options = parser.parse_args()
@@ -39,6 +40,7 @@ def main() -> int:
         server_kills=options.server_kills,
         pauses=options.pauses,
         pause_s=options.pause_s,
+        deliver=options.deliver,
         waits_as_default=options.default_waits,
     )
     begun_s = time.monotonic()

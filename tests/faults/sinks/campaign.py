@@ -29,7 +29,9 @@ __all__ = ["BACK_S", "TIMEOUT_S", "Campaign", "Plan", "run_campaign"]
 
 BACK_S: Final = 5.0  # so long after its server is back a sink has to deliver again
 TIMEOUT_S: Final = 2.0  # less than a pause, so that writes that were given up are among what is tested
-QUICK: Final = f"timeout_s = {TIMEOUT_S:g}, breaker_pause_s = 1, retry = {{ base_s = 0.1, cap_s = 1 }}"
+QUICK: Final = (
+    f", batch_max = 64, timeout_s = {TIMEOUT_S:g}, breaker_pause_s = 1, retry = {{ base_s = 0.1, cap_s = 1 }}"
+)
 """How sinks are fed: no wait is longer than a second. The defaults are made for servers that are away for minutes."""
 
 _PACE_S: Final = 0.003  # of the clients
@@ -70,6 +72,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     server_kills: int
     pauses: int  # of the server
     pause_s: float = 5.0
+    deliver: str | None = None  # None: as the sink is usually fed
     waits_as_default: bool = False  # time-outs and retries are those that delivery has by default
     life_s: float = 1.5  # at most: what a worker or a server has before something befalls it, and a server is away
 
@@ -107,7 +110,9 @@ class _Run:
     def __init__(self, folder: Path, far: FarSide, plan: Plan, progress: Progress) -> None:
         port = free_port()
         self._config = folder / "worker.toml"
-        policy = far.policy if plan.waits_as_default else f"{far.policy}, {QUICK}"
+        if plan.deliver is not None and plan.deliver not in far.delivers:
+            raise ValueError(f"this sink is compared when it is fed by {', '.join(far.delivers)}")
+        policy = f'deliver = "{plan.deliver or far.delivers[0]}"{"" if plan.waits_as_default else QUICK}'
         self._config.write_text(_CONFIG.format(port=port, sink=far.sink(), policy=policy), encoding="utf-8")
         self._far = far
         self._plan = plan

@@ -64,8 +64,8 @@ class FarSide(Protocol):
         ...
 
     @property
-    def policy(self) -> str:
-        """What is said in the policy of the sink, apart from time-outs and retries."""
+    def delivers(self) -> Sequence[str]:
+        """By which `deliver` of its policy it can be fed; the first one is the usual one."""
         ...
 
     @property

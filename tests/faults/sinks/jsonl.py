@@ -16,7 +16,7 @@ class JsonlFile:
     """The sink leaves out what is in the file, and logs how much; nothing else could tell."""
 
     noun = "changes"
-    policy = 'deliver = "changes"'
+    delivers = ("changes",)
     clients = 4
     server = None
 

@@ -26,7 +26,7 @@ class OtlpCollector:
     """A receiver that is a process of its own."""
 
     noun = "spans"
-    policy = 'deliver = "final"'
+    delivers = ("final", "changes")
     clients = 4
 
     def __init__(self, server: OtlpReceiverProcess) -> None:

@@ -20,7 +20,7 @@ class WebhookReceiver:
     """A receiver that is a process of its own."""
 
     noun = "changes"
-    policy = 'deliver = "changes", batch_max = 64'
+    delivers = ("changes",)
     clients = 2  # a request for each fragment is slow
 
     def __init__(self, server: ReceiverProcess, secret: str) -> None:
