@@ -6,14 +6,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import core, dialects, durable, fanout, growth, imports, memory, proxy, versus
+from benchmarks import core, dialects, durable, fanout, growth, imports, memory, postgres, proxy, versus
 from benchmarks.live import questions as live
 from benchmarks.machine import describe, headline
 from benchmarks.readme import write
 from benchmarks.table import Row, medians, print_table, to_json
 
 _ROOT = Path(__file__).resolve().parent.parent
-_QUESTIONS = ("core", "dialects", "fanout", "live", "durable", "proxy", "peers", "growth", "memory", "imports")
+_QUESTIONS = (
+    "core",
+    "dialects",
+    "fanout",
+    "live",
+    "durable",
+    "postgres",
+    "proxy",
+    "peers",
+    "growth",
+    "memory",
+    "imports",
+)
 
 
 def main() -> int:
@@ -50,6 +62,8 @@ def _rows(question: str, rounds: int, *, quick: bool) -> Iterator[Row]:
         return live.rows(quick=quick)
     if question == "durable":
         return durable.rows(rounds, quick=quick)
+    if question == "postgres":
+        return postgres.rows(rounds, quick=quick)
     if question == "proxy":
         return proxy.rows(quick=quick)
     if question == "peers":

@@ -50,6 +50,8 @@ TARGETS: Final[Mapping[str, Target]] = {
     "memory.short-runs": Target("<=", 16, 8),
     "durable.rate.tool-heavy": Target(">=", 150_000, 300_000),
     "durable.latency": Target("<=", 15.0, 5.0),
+    "postgres.rate.1000": Target(">=", 50_000, 75_000),
+    "postgres.ratio.1000": Target(">=", 0.5, 0.75),
     "proxy.latency": Target("<=", 2.0, 1.0),
     "import": Target("<=", 15, 8),
 }

@@ -1,10 +1,13 @@
 """Fixtures and settings shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,3 +32,16 @@ def corpus() -> Path:
     if named:
         pytest.fail(f"STREAMPROC_CORPUS={named} is not a folder", pytrace=False)
     pytest.skip(f"no recorded streams: STREAMPROC_CORPUS is not set and {folder} is not a folder")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL for all tests that do not harm it; those that do start one of their own."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: PostgresServer) -> str:
+    """The address of an empty database."""
+    return postgres_server.new_database()

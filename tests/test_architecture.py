@@ -35,6 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"streamproc.dialects"}),
     frozenset({"streamproc.core.processor"}),  # joins framing, a dialect chosen by name, and the reducer
     frozenset({"streamproc.protocols"}),
+    frozenset({"streamproc.columns"}),  # what tables of objects have, in whatever database
     frozenset({"streamproc.actions"}),  # what hooks and the pipeline hand to the user
     frozenset({"streamproc.display"}),  # states as text and tables, for the command line and a sink
     frozenset(

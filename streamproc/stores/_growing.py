@@ -12,9 +12,10 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from streamproc.columns import is_snapshot
 from streamproc.core.change import Change
 from streamproc.stores._codec import payload_size
-from streamproc.stores._objects import StateRow, is_snapshot, state_row
+from streamproc.stores._objects import StateRow, state_row
 
 __all__ = ["Growing", "Key", "Touched", "key_of", "touched_by"]
 

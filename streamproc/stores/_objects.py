@@ -9,23 +9,19 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from streamproc.columns import COLUMNS, TABLE_OF, tools_of, values_of
 from streamproc.core.change import Change
-from streamproc.core.events import snapshot_kind
 from streamproc.core.stored import shape_of
 from streamproc.errors import StoreError
-from streamproc.stores._schema import TABLE_OF
 
 __all__ = [
-    "COLUMNS",
     "GROW",
     "LARGE_BYTES",
     "UPSERT",
     "StateRow",
     "growth_of",
-    "is_snapshot",
     "row_of",
     "state_row",
-    "status_of",
 ]
 
 LARGE_BYTES: Final = 16 * 1024
@@ -35,18 +31,6 @@ _STATE_COLUMNS: Final = (
     *("inferred_status", "truncated", "ended", "state", "shape", "revision", "stream", "epoch", "provisional"),
     *("growing", "first_position", "position", "updated_at"),
 )
-COLUMNS: Final = {
-    "run": (
-        *("id", "thread_id", "assistant_id", "model", "status", "created_at", "started_at", "completed_at"),
-        *("error_code", "total_tokens"),
-    ),
-    "step": (
-        *("id", "run_id", "thread_id", "assistant_id", "type", "tools", "status", "created_at", "completed_at"),
-        *("error_code", "total_tokens"),
-    ),
-    "message": ("id", "run_id", "thread_id", "assistant_id", "role", "status", "created_at", "completed_at"),
-}
-"""Kind of object -> the columns of its own."""
 
 
 def _newer(table: str, stream: str, epoch: str, revision: str) -> str:
@@ -106,11 +90,6 @@ class StateRow(Struct, gc=False):
         return len(self.wire) > LARGE_BYTES and not self.change.is_final
 
 
-def is_snapshot(change: Change) -> bool:
-    """Whether a change is its object itself, as the server said it, and not what follows from another event."""
-    return snapshot_kind(change.event) == change.kind
-
-
 def state_row(change: Change, *, had_snapshot: bool) -> StateRow:
     """Encode the state of an object; in the thread that builds it.
 
@@ -124,22 +103,13 @@ def state_row(change: Change, *, had_snapshot: bool) -> StateRow:
         raise StoreError("a change cannot be stored: no JSON can be made of its object") from error
 
 
-def status_of(change: Change, data: dict[str, Any]) -> str | None:
-    """The status that governs, as the reducer sees it; None when the change says nothing of it."""
-    status = data.get("status")
-    if isinstance(status, str):
-        return status
-    named = change.event.rpartition(".")[2]
-    return named if is_snapshot(change) and named != "created" else None
-
-
 def growth_of(state: StateRow, position: int) -> dict[str, object]:
     """The values for `GROW`."""
     change = state.change
-    tools = _tools(msgspec.json.decode(state.wire)) if change.kind == "step" else ()
+    tools = tools_of(state.wire) if change.kind == "step" else "[]"
     return {
         "id": change.id,
-        "tools": msgspec.json.encode(tools).decode(),
+        "tools": tools,
         "state": state.wire.decode(),
         "shape": state.shape.decode() or None,
         "revision": change.revision,
@@ -154,21 +124,8 @@ def growth_of(state: StateRow, position: int) -> dict[str, object]:
 def row_of(state: StateRow, position: int) -> tuple[Any, ...]:
     """The values of a row, in the order of `UPSERT`."""
     change = state.change
-    data: dict[str, Any] = msgspec.json.decode(state.wire)
-    found: dict[str, Any] = {
-        "id": change.id,
-        "run_id": change.run_id,
-        "thread_id": change.thread_id,
-        "status": status_of(change, data),
-        "tools": msgspec.json.encode(_tools(data)).decode(),
-        "error_code": _text(_member(data.get("last_error"), "code")),
-        "total_tokens": _integer(_member(data.get("usage"), "total_tokens")),
-    }
-    for name in COLUMNS[change.kind]:
-        if name not in found:
-            found[name] = _number(data.get(name)) if name.endswith("_at") else _text(data.get(name))
     return (
-        *(found[name] for name in COLUMNS[change.kind]),
+        *values_of(change, state.wire),
         change.inferred_status,
         change.truncated,
         change.note.ended,
@@ -183,30 +140,3 @@ def row_of(state: StateRow, position: int) -> tuple[Any, ...]:
         position,
         change.at,
     )
-
-
-def _tools(data: dict[str, Any]) -> list[str]:
-    """What a step calls: functions by their name, anything else by its type."""
-    calls = _member(data.get("step_details"), "tool_calls")
-    names: list[str] = []
-    for call in calls if isinstance(calls, list) else ():
-        name = _text(_member(_member(call, "function"), "name")) or _text(_member(call, "type"))
-        if name and name not in names:
-            names.append(name)
-    return names
-
-
-def _member(value: object, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and abs(value) < 2**53 else None
-
-
-def _integer(value: object) -> int | None:
-    return value if type(value) is int and abs(value) < 2**63 else None

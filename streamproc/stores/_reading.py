@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from streamproc.columns import TABLE_OF
 from streamproc.core.body import Kind
 from streamproc.core.change import Change, Note
 from streamproc.core.patch import APPROVAL, AWAITING, OUTPUT
@@ -18,7 +19,6 @@ from streamproc.errors import StoreError
 from streamproc.protocols import JournalBatch
 from streamproc.stores._codec import decode, payload_size
 from streamproc.stores._growing import Key, key_of
-from streamproc.stores._schema import TABLE_OF
 
 __all__ = ["changes_of", "fill", "growing_objects", "open_objects", "read_journal", "states_of"]
 

@@ -13,10 +13,9 @@ from typing import Final
 
 from streamproc.errors import StoreError
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "TABLE_OF", "inspect", "migrate", "open_reading", "store_errors"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "inspect", "migrate", "open_reading", "store_errors"]
 
 APPLICATION_ID: Final = 0x53545250  # "STRP"
-TABLE_OF: Final = {"run": "runs", "step": "steps", "message": "messages"}
 
 _STATE: Final = """
     inferred_status TEXT,

@@ -12,13 +12,13 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct
 
+from streamproc.columns import is_snapshot, status_of
 from streamproc.core.change import Change
 from streamproc.core.patch import awaited_calls
 from streamproc.core.stored import StoredObject, shape_of
 from streamproc.errors import StoreError
 from streamproc.protocols import DeadLetter, JournalBatch
 from streamproc.stores._codec import payload_size
-from streamproc.stores._objects import is_snapshot, status_of
 
 __all__ = ["MemoryStore"]
 

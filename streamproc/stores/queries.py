@@ -18,12 +18,13 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from streamproc.columns import TABLE_OF
 from streamproc.core.change import Change
 from streamproc.protocols import DeadLetter, JournalBatch
 from streamproc.stores._codec import check_sum, decode
 from streamproc.stores._growing import key_of
 from streamproc.stores._reading import fill, read_journal, states_of
-from streamproc.stores._schema import TABLE_OF, open_reading, store_errors
+from streamproc.stores._schema import open_reading, store_errors
 
 __all__ = ["Row", "dead_letter", "dead_letters", "find", "head", "journal_after", "open_store", "page", "state_line"]
 

@@ -10,7 +10,7 @@ from streamproc.plugins import SinkConfig, SourceConfig, StoreConfig
 from streamproc.worker.config.described import Key, keys
 from streamproc.worker.config.otlp_kind import OtlpSinkConfig
 from streamproc.worker.config.sections import AdminConfig, IngestConfig, LimitsConfig, LogConfig, ProxyConfig
-from streamproc.worker.config.sink_kinds import ConsoleSinkConfig, JsonlSinkConfig
+from streamproc.worker.config.sink_kinds import ConsoleSinkConfig, JsonlSinkConfig, PostgresSinkConfig
 from streamproc.worker.config.source_kinds import FileSourceConfig, HttpSourceConfig, ResumeConfig, ResyncConfig
 from streamproc.worker.config.store_kinds import MemoryStoreConfig, SqliteStoreConfig
 from streamproc.worker.config.toml import toml_value
@@ -41,6 +41,11 @@ TABLES: Final = (
     Table('[[sinks]] kind = "console"', ConsoleSinkConfig, "A live table of steps. Needs the `cli` extra."),
     Table('[[sinks]] kind = "webhook"', WebhookSinkConfig, "A signed POST a change. Needs the `webhook` extra."),
     Table('[[sinks]] kind = "otlp"', OtlpSinkConfig, "Spans of OpenTelemetry. Needs the `otlp` extra."),
+    Table(
+        '[[sinks]] kind = "postgres"',
+        PostgresSinkConfig,
+        "Tables in PostgreSQL; see [sinks/postgres.md](sinks/postgres.md). Needs the `postgres` extra.",
+    ),
     Table("[sinks.policy]", DeliveryPolicy, "How one sink is fed."),
     Table("[sinks.policy.retry]", Retry, "When a failed write is tried again: a random wait below a growing bound."),
     Table("[ingest]", IngestConfig, "Streams that are sent to the worker. Without this table there is no such server."),

@@ -10,11 +10,12 @@ from msgspec import Meta
 
 from streamproc.plugins import PlugIn, SinkConfig
 from streamproc.protocols import Sink
+from streamproc.secret import SecretUrl
 from streamproc.worker.config.otlp_kind import OtlpSinkConfig, make_otlp
 from streamproc.worker.config.values import Count, Seconds, Text
 from streamproc.worker.config.webhook_kind import WebhookSinkConfig, make_webhook
 
-__all__ = ["SINKS", "ConsoleSinkConfig", "JsonlSinkConfig"]
+__all__ = ["SINKS", "ConsoleSinkConfig", "JsonlSinkConfig", "PostgresSinkConfig"]
 
 
 class JsonlSinkConfig(SinkConfig, tag="jsonl", frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +41,24 @@ class ConsoleSinkConfig(SinkConfig, tag="console", frozen=True, kw_only=True, fo
     maximum: Annotated[Count, Meta(description="how many steps are kept; the oldest go first")] = 200
 
 
+class PostgresSinkConfig(SinkConfig, tag="postgres", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tables of runs, steps and messages in PostgreSQL. Needs the `postgres` extra."""
+
+    dsn: Annotated[
+        SecretUrl | None,
+        Meta(description="URL or connection string; what it does not say is taken from PGHOST, PGPASSWORD and so on"),
+    ] = None
+    schema: Annotated[Text, Meta(description="where the tables are; made with them unless it is there")] = "streamproc"
+    unholdable: Annotated[
+        Literal["replace", "reject"],
+        Meta(description="what becomes of text with NUL or half a surrogate pair, and of numbers beyond `numeric`"),
+    ] = "replace"
+    connect_timeout_s: Annotated[
+        Annotated[float, Meta(ge=2)], Meta(description="for each host that the address names; whole seconds")
+    ] = 5.0
+    statement_timeout_s: Annotated[Seconds, Meta(description="for one statement at the server")] = 30.0
+
+
 def _make_jsonl(options: JsonlSinkConfig) -> Sink:
     from streamproc.sinks.jsonl import JsonlSink
 
@@ -58,9 +77,22 @@ def _make_console(options: ConsoleSinkConfig) -> Sink:
     return ConsoleSink(maximum=options.maximum)
 
 
+def _make_postgres(options: PostgresSinkConfig) -> Sink:
+    from streamproc.sinks.postgres import PostgresSink
+
+    return PostgresSink(
+        "" if options.dsn is None else options.dsn,
+        schema=options.schema,
+        unholdable=options.unholdable,
+        connect_timeout_s=options.connect_timeout_s,
+        statement_timeout_s=options.statement_timeout_s,
+    )
+
+
 SINKS: Final[Mapping[str, PlugIn[Any]]] = {
     "jsonl": PlugIn(JsonlSinkConfig, _make_jsonl),
     "console": PlugIn(ConsoleSinkConfig, _make_console),
     "webhook": PlugIn(WebhookSinkConfig, make_webhook),
     "otlp": PlugIn(OtlpSinkConfig, make_otlp),
+    "postgres": PlugIn(PostgresSinkConfig, _make_postgres),
 }

@@ -190,7 +190,8 @@ url = "https://api.example.com/stream"
 kind = "jsnol"
 path = "a.jsonl"
 """,
-        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", got "jsnol"; did you mean "jsonl"?',
+        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", "postgres", got "jsnol"; '
+        'did you mean "jsonl"?',
     ),
     Mistake(
         "a kind that is not installed",
@@ -198,8 +199,8 @@ path = "a.jsonl"
 [[sinks]]
 kind = "mqtt"
 """,
-        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", got "mqtt"; `streamproc plugins` '
-        "lists what is installed",
+        '2: sinks[0].kind: expected one of "jsonl", "console", "webhook", "otlp", "postgres", got "mqtt"; '
+        "`streamproc plugins` lists what is installed",
     ),
     Mistake(
         "a kind that is no string",
@@ -629,6 +630,44 @@ kind = "jsonl"
 path = "b.jsonl"
 """,
         '5: sinks[1].name: "jsonl" is the name of sinks[0] too; add name = "...", to tell them apart',
+    ),
+    Mistake(
+        "a schema of PostgreSQL that is no name",
+        """\
+[[sinks]]
+kind = "postgres"
+schema = "Agents-EU"
+""",
+        "3: sinks[0].schema: expected lower-case letters, digits and _, at most 63 of them, got 'Agents-EU'",
+    ),
+    Mistake(
+        "an address of PostgreSQL that is none",
+        """\
+[[sinks]]
+kind = "postgres"
+dsn = "db.example.com:5432/agents"
+""",
+        '3: sinks[0].dsn: expected "postgresql://USER@HOST/DATABASE" or "host=HOST user=USER", got something else '
+        "(it is not shown)",
+    ),
+    Mistake(
+        "a host of PostgreSQL as an option of its own",
+        """\
+[[sinks]]
+kind = "postgres"
+host = "db.example.com"
+""",
+        "3: sinks[0].host: unknown key; known here: name, policy, dsn, schema, unholdable, connect_timeout_s, "
+        "statement_timeout_s",
+    ),
+    Mistake(
+        "a time-out shorter than the library keeps",
+        """\
+[[sinks]]
+kind = "postgres"
+connect_timeout_s = 0.5
+""",
+        "3: sinks[0].connect_timeout_s: expected a number of 2 or more, got 0.5",
     ),
     Mistake(
         "two sources with one name",
