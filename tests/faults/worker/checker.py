@@ -19,6 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from streamproc import Change
 from streamproc.stores._codec import decode
 from tests.faults.kill.work import run_states
 from tests.worker.process import WorkerProcess
@@ -94,6 +95,11 @@ class Checker:
 
     def at_end(self, sent: Mapping[str, int]) -> None:
         """Everything, for the number of runs that each client was answered about."""
+        changes, _ = self.look_at_store(sent)
+        self._compare([(change.stream, change.epoch, change.seq) for change in changes], self._lines())
+
+    def look_at_store(self, sent: Mapping[str, int]) -> tuple[Sequence[Change], Mapping[str, Any]]:
+        """The store alone, without what came to a sink; returns the journal, and id -> state of all objects."""
         truth: dict[str, Any] = {}
         for client, count in sent.items():
             for number in range(count):
@@ -103,7 +109,7 @@ class Checker:
             for table in _TABLES:
                 rows |= {id: json.loads(state) for id, state in store.execute(f"SELECT id, state FROM {table}")}
             journal = [
-                (change.stream, change.epoch, change.seq)
+                change
                 for first, last, crc, blob in store.execute("SELECT first, last, crc, blob FROM journal ORDER BY first")
                 for change in decode(first, last, crc, blob)
             ]
@@ -113,7 +119,7 @@ class Checker:
             elif rows[id] != state:
                 self.fault("wrong state", id)
         self.changes = len(journal)
-        self._compare(journal, self._lines())
+        return journal, rows
 
     def _compare(self, journal: Sequence[Key], lines: Sequence[Key]) -> None:
         for key, count in Counter(lines).items():

@@ -37,18 +37,22 @@ class Client(Struct):
 class Clients:
     """All of them, against one port.
 
+    Args:
+        pace_s: how long each waits between two pieces of some hundred bytes.
+
     Attributes:
         every: the clients.
         is_over: no further run is begun.
         ended: set once every run that was begun has ended.
     """
 
-    def __init__(self, port: int, count: int, seed: int) -> None:
+    def __init__(self, port: int, count: int, seed: int, *, pace_s: float = _PACE_S) -> None:
         self.every = [Client(f"client-{number}") for number in range(count)]
         self.is_over = False
         self.ended = anyio.Event()
         self._port = port
         self._seed = seed
+        self._pace_s = pace_s
         self._random = Random(seed)
 
     async def run(self) -> None:
@@ -100,7 +104,7 @@ class Clients:
             await connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
             client.is_open = True
             offset += len(piece)
-            await anyio.sleep(_PACE_S)
+            await anyio.sleep(self._pace_s)
             if self._random.random() < _CUT:
                 raise BrokenResourceError
         await connection.send(b"0\r\n\r\n")
