@@ -56,7 +56,7 @@ class DeliveryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout_s: float = 30.0  # for one write
     retry: Retry = Retry()
     breaker_failures: int = 5  # failed writes in a row after which the sink is only probed, with one change
-    breaker_pause_s: float = 30.0  # between two probes
+    breaker_pause_s: float = 3.0  # between two probes; so much later than its far side a sink is back at most
     max_bugs: int = 3  # unexpected exceptions in a row after which the sink is closed
     inbox_max: int = 16384  # changes that wait; one batch may exceed it
     when_full: Literal["block", "coalesce", "close_sink"] = "block"

@@ -4,7 +4,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -78,6 +78,7 @@ def test_any_options_of_a_sink(kind: str, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@example("0\x1f")
 @given(st.text())
 def test_any_value_of_a_variable(value: str) -> None:
     """A number where one is expected, and told without being shown otherwise."""
@@ -90,4 +91,4 @@ def test_any_value_of_a_variable(value: str) -> None:
         )
     else:
         assert result.config.ingest is not None
-        assert result.config.ingest.port == int(value)
+        assert result.config.ingest.port == int(value.strip())
