@@ -118,7 +118,7 @@ class PostgresSink:
         rejected, states = rows.rejected, {"no JSON"} if rows.rejected else set[str]()
         parts: list[list[Row]] = []  # that are still to be written
         while True:
-            if sqlstate is None:
+            if sqlstate is None or not part:  # what fires for a statement may refuse one without rows
                 self._count(part)
             elif len(part) > 1:
                 half = len(part) // 2

@@ -14,7 +14,7 @@ import pytest
 from psycopg import pq
 from structlog.testing import capture_logs
 
-from streamproc import DeliveryPolicy, Pipeline
+from streamproc import DeliveryPolicy, Pipeline, StreamProcessor
 from streamproc.core.body import Body
 from streamproc.core.change import Change, Origin
 from streamproc.core.events import Event, encode_sse
@@ -26,6 +26,7 @@ from streamproc.sinks.postgres import PostgresSink
 from streamproc.testing.changes import odd_changes, ordinary_changes
 from streamproc.testing.sinks import check_sink
 from tests.postgres_server import PostgresServer
+from tests.streams import run, sse
 
 CANARY = "canary-5b1e"  # content: it is in the tables and nowhere else
 
@@ -116,6 +117,26 @@ async def test_object_that_ended_stays_ended(postgres_server: PostgresServer, po
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("batch_max", [1, 100])
+async def test_first_end_counts_however_batches_are_cut(
+    postgres_server: PostgresServer, postgres_dsn: str, batch_max: int
+) -> None:
+    """Two streams tell of one run, and of two ends; the later one has the higher revision."""
+    first = StreamProcessor(stream="a").feed(sse(run(), run("completed")))
+    second = StreamProcessor(stream="b").feed(sse(run(), run(metadata={"n": "1"}), run("failed")))
+    changes = [*first, *second]
+    async with PostgresSink(postgres_dsn) as sink:
+        for start in range(0, len(changes), batch_max):
+            await sink.write(changes[start : start + batch_max])
+
+    assert [(change.stream, change.revision, change.note.ended) for change in changes] == [
+        *(("a", 1, False), ("a", 2, True)),
+        *(("b", 1, False), ("b", 2, False), ("b", 3, True)),
+    ]
+    assert rows(postgres_server, postgres_dsn, "SELECT status, revision FROM streamproc.runs") == [("completed", 2)]
+
+
+@pytest.mark.asyncio
 async def test_columns_beside_the_state(postgres_server: PostgresServer, postgres_dsn: str) -> None:
     """What a run that failed says of its open steps, and a stream that was cut off of its own."""
     async with PostgresSink(postgres_dsn) as sink:
@@ -203,6 +224,22 @@ async def test_culprits_alone_are_rejected(postgres_server: PostgresServer, post
 
 
 # --- opening it -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_batch_of_which_nothing_can_be_written(postgres_server: PostgresServer, postgres_dsn: str) -> None:
+    """A trigger for statements fires for no rows, too."""
+    async with PostgresSink(postgres_dsn, unholdable="reject") as sink:
+        for statement in (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$",
+            "CREATE TRIGGER refuse BEFORE INSERT ON streamproc.steps FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+        ):
+            rows(postgres_server, postgres_dsn, statement)
+        batch = [step("step_1", metadata={"n": "\0"})]
+        with pytest.raises(SinkRejected) as caught:
+            await sink.write(batch)
+
+    assert caught.value.changes == batch
 
 
 @pytest.mark.asyncio
