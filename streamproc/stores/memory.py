@@ -109,6 +109,7 @@ class MemoryStore:
         self._check_open()
         cursor = self._cursors.setdefault(sink, _Cursor(self.head))
         cursor.required, cursor.is_asked = required, True
+        self._moved.set()  # one that is no longer required makes room
         return cursor.position
 
     def acknowledge(self, sink: str, position: int) -> None:
