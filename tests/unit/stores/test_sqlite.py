@@ -477,7 +477,7 @@ async def test_full_journal_waits_no_longer_for_a_sink_that_is_not_required(path
     """One that was, until its far side wanted no more."""
     async with SqliteStore(path, max_bytes=2000) as store:
         await store.cursor("a", required=True)
-        appended: list[int] = []
+        appended, count = list[int](), 20
 
         async def append() -> None:
             for number in range(20):
