@@ -99,7 +99,7 @@ class Sink(Protocol):
             SinkUnavailable: not now; the batch will come again, at once after `retry_after_s` if it is given.
             SinkRejected: its changes will never be taken, all others of the batch have been; they become dead letters.
             SinkGone: the far side wants no more; the sink is closed at once, as one that was given up: what is pending
-                counts as dropped, or stays in the journal.
+                counts as dropped, or stays in the journal, for which it is no longer a required one.
             Exception: anything else is a bug; the batch becomes dead letters, after some of those the sink is closed.
         """
         ...

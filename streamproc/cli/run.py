@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from streamproc.cli.exits import Exit
-from streamproc.errors import ConfigError, StoreError, StreamprocError
+from streamproc.errors import ConfigError, SinkError, StoreError, StreamprocError
 
 __all__ = ["RUN_EPILOGUE", "run"]
 
@@ -62,6 +62,9 @@ def run(config: str, /) -> int:
             outcome = anyio.run(serve, loaded, backend_options=options)
         except (ConfigError, StoreError):
             raise
+        except SinkError as error:  # of a sink that cannot be entered now: the places would tell nothing
+            log.critical("worker.failed", cause=str(error))
+            return Exit.DATA
         except Exception as error:
             cause = str(error) if isinstance(error, StreamprocError) else type(error).__name__
             log.critical("worker.failed", cause=cause, exception=where_text(error))

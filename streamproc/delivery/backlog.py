@@ -103,6 +103,10 @@ class Backlog:
         await self._store.bury(letters, self.position)
         del self._letters[: len(letters)]
 
+    async def release(self) -> None:
+        """Let the journal forget what this sink has not settled, when it is short of room."""
+        await self._store.cursor(self._sink, required=False)
+
     def give_back(self) -> None:
         """The sink gets nothing more for now: what it holds is left to the journal."""
         self._through = self.position

@@ -80,6 +80,7 @@ class Lane:
         self._life: CancelScope | None = None  # cancelled by `close`
         self._bell: Future[None] | None = None  # what the idle lane waits for, or waited for last
         self._is_draining = False
+        self._is_gone = False  # its far side wants no more
         self._pause_logged_s = -math.inf
         self._end: Event | None = None
         self._closes_when_full = policy.when_full == "close_sink" or not policy.required
@@ -239,6 +240,9 @@ class Lane:
         if self._backlog is not None and self._backlog.owes:  # what closed the lane made dead letters
             with CancelScope(deadline=self._clock() + _LEAVE_S, shield=True):
                 await self._stored(self._backlog.bury)
+        if self._backlog is not None and self._is_gone:  # nobody wants it: no other sink is to wait for it
+            with CancelScope(deadline=self._clock() + _LEAVE_S, shield=True):
+                await self._stored(self._backlog.release)
 
     async def _write_until_late(self, scope: CancelScope) -> None:
         """Write batch after batch; returns once the lane is closed, or after a write that used up `scope`."""
@@ -355,6 +359,7 @@ class Lane:
             self._succeeded()
         elif isinstance(error, SinkGone):
             self._failed += 1
+            self._is_gone = True
             self.close(error.reason[:_REASON_MAX])
         elif is_late:
             self._timed_out()

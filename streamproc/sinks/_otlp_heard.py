@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from streamproc.core.change import Change
 from streamproc.model.run import Run
+from streamproc.sinks._otlp_values import SHORT_CHARS
 
 __all__ = ["Heard"]
 
@@ -29,7 +30,7 @@ class Heard:
     def note(self, change: Change) -> None:
         """Take note of any change."""
         kind = change.kind
-        if kind != "run" and kind != "step":
+        if (kind != "run" and kind != "step") or len(change.id) > SHORT_CHARS:  # no server gives such ids
             return
         at = change.at
         if at is not None and not change.is_final and (kind, change.id) not in self._first_at:
@@ -37,7 +38,7 @@ class Heard:
         if kind == "run" and change.id not in self._models:
             state = change.state
             if isinstance(state, Run) and isinstance(state.model, str) and state.model:
-                self._keep(self._models, change.id, state.model)
+                self._keep(self._models, change.id, state.model[: SHORT_CHARS + 1])  # one more shows that it is cut
 
     def first_at(self, change: Change) -> str | None:
         """When the first change of the object came in (RFC 3339)."""

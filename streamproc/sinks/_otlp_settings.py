@@ -115,6 +115,7 @@ def _url(options: Options, env: Mapping[str, str]) -> URL:
 def _checked_url(name: str, value: str | Secret) -> URL:
     try:
         url = URL(value.reveal() if isinstance(value, Secret) else value)
+        (url.raw_host or "").encode("idna")  # as whoever looks it up does: an empty label, or a long one, is an error
     except ValueError:
         raise ConfigError(f"{name}: is no URL") from None
     if url.scheme not in ("http", "https") or not url.host:

@@ -106,8 +106,7 @@ class SpanMaker:
         for name, number in ((names.temperature, run.temperature), (names.top_p, run.top_p)):
             if isinstance(number, (int, float)):
                 attributes[name] = float(number)
-        if isinstance(run.max_completion_tokens, int):
-            attributes[names.max_tokens] = run.max_completion_tokens
+        self._values.put_count(attributes, names.max_tokens, run.max_completion_tokens)
         self._values.put(attributes, names.output_type, output_type(run.response_format))
         self._values.put_usage(attributes, run.usage)
         if isinstance(run.incomplete_details, IncompleteDetails):

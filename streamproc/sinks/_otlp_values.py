@@ -30,6 +30,7 @@ Attributes: TypeAlias = dict[str, Value]
 
 CONTENT_CHARS: Final = 65_536
 SHORT_CHARS: Final = 1024  # ids, and all else that is no content
+_INTEGER_END: Final = 2**63
 _NAME_CHARS: Final = 128  # of a tool's name, also in the span's
 
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # characters that change how text around them is shown
@@ -79,8 +80,13 @@ class Values:
             ("cache_write_tokens", names.cache_write_tokens),
             ("reasoning_tokens", names.reasoning_tokens),
         ):
-            if name is not None and count in known:
-                attributes[name] = known[count]
+            if count in known:
+                self.put_count(attributes, name, known[count])
+
+    def put_count(self, attributes: Attributes, name: str | None, value: object) -> None:
+        """Add a whole number that there is; one that the protocol cannot hold is none."""
+        if name is not None and isinstance(value, int) and abs(value) < _INTEGER_END:
+            attributes[name] = value
 
     def put_finish(self, attributes: Attributes, reason: object) -> None:
         """Add why a model stopped, in the words of the conventions if they have one for it."""

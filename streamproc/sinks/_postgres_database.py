@@ -14,7 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from streamproc.errors import ConfigError, SinkUnavailable
-from streamproc.sinks._postgres_errors import meaning_of, sqlstate_of
+from streamproc.sinks._postgres_errors import is_of_address, meaning_of, reason_of, sqlstate_of
 from streamproc.sinks._postgres_schema import VERSION, Statements
 
 __all__ = ["DataRefused", "PostgresDatabase"]
@@ -79,12 +79,17 @@ class PostgresDatabase:
                     await self._migrate(connection)
         except psycopg.Error as error:
             self.close()
+            if is_of_address(error):
+                raise ConfigError("dsn: one of its parameters has a value that libpq does not know") from None
             if meaning_of(error) == "refused":
                 raise ConfigError(self._refusal(sqlstate_of(error))) from None
             raise _unavailable(error) from None
         except TimeoutError:
             self.close()
             raise SinkUnavailable(f"PostgreSQL did not answer within {self._open_timeout_s:g} s") from None
+        except UnicodeError:  # of whoever resolves names
+            self.close()
+            raise ConfigError("dsn: its host is no name that can be resolved") from None
         except BaseException:
             self.close()
             raise
@@ -218,5 +223,5 @@ def _told(error: psycopg.Error) -> Exception:
 def _unavailable(error: psycopg.Error) -> SinkUnavailable:
     state = sqlstate_of(error)
     if state is None:
-        return SinkUnavailable(f"no connection to PostgreSQL ({type(error).__name__})")
+        return SinkUnavailable(f"no connection to PostgreSQL ({reason_of(error)})")
     return SinkUnavailable(f"PostgreSQL cannot write now (SQLSTATE {state})")

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 import psycopg
 
-__all__ = ["Meaning", "meaning_of", "sqlstate_of"]
+__all__ = ["Meaning", "is_of_address", "meaning_of", "reason_of", "sqlstate_of"]
 
 Meaning: TypeAlias = Literal["unavailable", "data", "refused", "bug"]
 """unavailable: later, perhaps · data: never, whatever else is in the batch · refused: not until somebody changes a
@@ -45,6 +45,16 @@ _REFUSALS: Final = (
     (re.compile(r"database \".*\" does not exist"), "3D000"),
     (re.compile(r"permission denied for database"), "42501"),
 )
+# Why there is no connection, in words of ours: the library's repeat values of the address.
+_REASONS: Final = (
+    (re.compile("failed to resolve host"), "the host's name cannot be resolved"),
+    (re.compile("Connection refused"), "connection refused"),
+    (re.compile("timeout expired"), "no answer in time"),
+    (re.compile("does not support SSL"), "the server has no TLS"),
+    (re.compile("certificate"), "a certificate is not right"),
+    (re.compile("on socket .*: No such file"), "there is no such socket"),
+)
+_OF_ADDRESS: Final = re.compile(r"invalid (?:port number|\w+ value)|for connection option|definition of service")
 
 
 def sqlstate_of(error: psycopg.Error) -> str | None:
@@ -55,6 +65,17 @@ def sqlstate_of(error: psycopg.Error) -> str | None:
         text = str(error)
         return next((state for pattern, state in _REFUSALS if pattern.search(text)), None)
     return None
+
+
+def reason_of(error: psycopg.Error) -> str:
+    """Why there is no connection, as far as that is known; shows nothing of the address."""
+    text = str(error)
+    return next((reason for pattern, reason in _REASONS if pattern.search(text)), type(error).__name__)
+
+
+def is_of_address(error: psycopg.Error) -> bool:
+    """Whether the library could not even begin to connect, for what the address or the environment says."""
+    return error.sqlstate is None and _OF_ADDRESS.search(str(error)) is not None
 
 
 def meaning_of(error: psycopg.Error) -> Meaning:

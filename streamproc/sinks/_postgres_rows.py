@@ -23,6 +23,7 @@ Unholdable: TypeAlias = Literal["replace", "reject"]
 for the number · reject: its changes are rejected."""
 
 _SLICE: Final = 128  # rows that are sent at once
+_NO_ROW: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 _INTEGER_MAX: Final = 2**63 - 1  # what `bigint` holds
 _NULL: Final = "\\N"
 # Kind of object -> its line up to the state: what other kinds have of their own is null.
@@ -98,7 +99,7 @@ class Rows:
         for newest, changes in self._left:
             try:
                 row = _row(newest, changes)
-            except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+            except _NO_ROW:
                 row = None
             if row is None or (row.is_altered and self._unholdable == "reject"):
                 self.rejected += changes
@@ -133,11 +134,25 @@ def _by_object(batch: Sequence[Change]) -> list[tuple[Change, list[Change]]]:
 
 def _is_newer(new: Change, old: Change) -> bool:
     """The guard of the tables, within a batch."""
-    if old.note.ended and not new.note.ended:
+    if old.note.ended and (not new.note.ended or _ends_otherwise(new, old)):
         return False
     if new.stream == old.stream:
         return (new.epoch, new.revision) > (old.epoch, old.revision)
     return new.revision > old.revision or new.note.ended > old.note.ended
+
+
+def _ends_otherwise(new: Change, old: Change) -> bool:
+    status = _status(new)
+    return status is not None and status != _status(old)
+
+
+def _status(change: Change) -> object:
+    """None where it says none, or nothing that could be a row."""
+    try:
+        values = values_of(change, holdable_json(change.body.wire(change.revision)))
+    except _NO_ROW:
+        return None
+    return values[COLUMNS[change.kind].index("status")]
 
 
 def _row(change: Change, changes: list[Change]) -> Row | None:

@@ -200,20 +200,20 @@ class OtlpSink:
         if session is None:
             raise RuntimeError("an OtlpSink has to be entered before its first batch")
         spans: list[tuple[Change, SpanMessage]] = []
-        rejected: dict[int, Change] = {}
+        rejected: set[int] = set()
         reasons: set[str] = set()
         for change in batch:
             try:
                 spans += [(change, self._encoder.encode(span)) for span in self._maker.spans_of(change)]
             except _UNENCODABLE:
-                rejected[id(change)] = change
+                rejected.add(id(change))
                 reasons.add("no span can be made of them")
         for request in self._encoder.requests(spans):
             answer = await self._send(session, request)
             if answer.outcome == "later":
                 raise SinkUnavailable(f"{self._host} {answer.what}", answer.retry_after_s)
             if answer.outcome == "rejected":
-                rejected |= {id(change): change for change in request.changes}
+                rejected |= {id(change) for change in request.changes}
                 reasons.add(f"{self._host} {answer.what}")
                 continue
             self._sent += request.spans
@@ -221,7 +221,7 @@ class OtlpSink:
                 self._rejected += answer.rejected_spans
                 log.warning("sink.spans_rejected", sink="otlp", count=answer.rejected_spans, of=request.spans)
         if rejected:
-            raise SinkRejected(", ".join(sorted(reasons)), [*rejected.values()])
+            raise SinkRejected(", ".join(sorted(reasons)), [change for change in batch if id(change) in rejected])
 
     async def _send(self, session: aiohttp.ClientSession, request: "Request") -> "Answer":
         """Post one request, once."""

@@ -8,7 +8,7 @@ refuses a batch for its data, halves of it are written until what is left is the
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import structlog
 
@@ -20,6 +20,8 @@ from streamproc.sinks._postgres_rows import Row, Rows, Unholdable
 __all__ = ["PostgresSink"]
 
 log = structlog.get_logger("streamproc")
+
+_SECONDS_MAX: Final = 2_147_483  # more milliseconds the server does not take: it would refuse every batch
 
 
 class PostgresSink:
@@ -72,6 +74,9 @@ class PostgresSink:
             raise ConfigError(f"connect_timeout_s is {connect_timeout_s:g}; expected 2 or more seconds")
         if statement_timeout_s <= 0:
             raise ConfigError(f"statement_timeout_s is {statement_timeout_s:g}; expected more than 0 seconds")
+        for name, value in (("connect_timeout_s", connect_timeout_s), ("statement_timeout_s", statement_timeout_s)):
+            if not value <= _SECONDS_MAX:
+                raise ConfigError(f"{name} is {value:g}; expected {_SECONDS_MAX} or fewer seconds")
         self.written = 0
         self.altered = 0
         self._unholdable: Unholdable = unholdable
@@ -113,7 +118,7 @@ class PostgresSink:
         rejected, states = rows.rejected, {"no JSON"} if rows.rejected else set[str]()
         parts: list[list[Row]] = []  # that are still to be written
         while True:
-            if sqlstate is None:
+            if sqlstate is None or not part:  # what fires for a statement may refuse one without rows
                 self._count(part)
             elif len(part) > 1:
                 half = len(part) // 2

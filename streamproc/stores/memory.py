@@ -3,8 +3,9 @@
 It outlives its pipeline, not its process: enter the same store again, and everything goes on where it was.
 """
 
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
@@ -42,14 +43,18 @@ class _Kept(Struct):
 class MemoryStore:
     """Keeps the newest `changes_max` changes, and the states of all runs that are open and of `ended_max` that ended.
 
-    When there are more changes, the oldest ones go; while a required sink needs them, `append` waits.
+    When there are more changes, the oldest ones go; while a required sink needs them, `append` waits. `now` is the wall
+    clock, in seconds since 1970: the first epoch of each stream.
     """
 
-    def __init__(self, *, changes_max: int = 100_000, ended_max: int = 1_000) -> None:
+    def __init__(
+        self, *, changes_max: int = 100_000, ended_max: int = 1_000, now: Callable[[], float] = time.time
+    ) -> None:
         self.head = 0
         self.dead_letters: deque[DeadLetter] = deque(maxlen=_LETTERS_MAX)
         self._changes_max = changes_max
         self._ended_max = ended_max
+        self._now = now
         self._journal: deque[Change] = deque()  # the last one is at `head`
         self._objects: dict[tuple[str, str], _Kept] = {}
         self._of_run: dict[str, list[tuple[str, str]]] = {}
@@ -109,6 +114,7 @@ class MemoryStore:
         self._check_open()
         cursor = self._cursors.setdefault(sink, _Cursor(self.head))
         cursor.required, cursor.is_asked = required, True
+        self._moved.set()  # one that is no longer required makes room
         return cursor.position
 
     def acknowledge(self, sink: str, position: int) -> None:
@@ -128,7 +134,9 @@ class MemoryStore:
     async def next_epoch(self, stream: str) -> int:
         """Return the epoch for a new pass over a stream; see `Store`."""
         self._check_open()
-        self._epochs[stream] = self._epochs.get(stream, 0) + 1
+        # A process before this one had epochs that nobody remembers, but sinks do: 1 would be one of theirs.
+        known = self._epochs.get(stream)
+        self._epochs[stream] = int(self._now() * 1000) if known is None else known + 1
         return self._epochs[stream]
 
     async def open_objects(self) -> tuple[Sequence[StoredObject], Sequence[Change]]:

@@ -84,12 +84,15 @@ async def test_nothing_is_lost_when_the_collector_is_killed(tmp_path: Path) -> N
 
 @pytest.mark.asyncio
 async def test_each_way_of_delivery_ends_in_the_same_spans() -> None:
-    """All changes, newest states or final ones; a step's message is late, and its usage later."""
+    """All changes, newest states or final ones; a step's message is late, and its usage later.
+
+    The server says when the run began: final changes alone would not tell.
+    """
     late = sse(
-        run("created"),
+        run("created", created_at=1_767_000_000),
         step("completed", step_details=creation("msg_1")),
         event("thread.run.step.completed", {"id": "step_1", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
-        run("completed"),
+        run("completed", created_at=1_767_000_000),
         done(),
     )
     spans = []

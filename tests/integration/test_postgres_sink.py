@@ -14,7 +14,7 @@ import pytest
 from psycopg import pq
 from structlog.testing import capture_logs
 
-from streamproc import DeliveryPolicy, Pipeline
+from streamproc import DeliveryPolicy, Pipeline, StreamProcessor
 from streamproc.core.body import Body
 from streamproc.core.change import Change, Origin
 from streamproc.core.events import Event, encode_sse
@@ -26,6 +26,7 @@ from streamproc.sinks.postgres import PostgresSink
 from streamproc.testing.changes import odd_changes, ordinary_changes
 from streamproc.testing.sinks import check_sink
 from tests.postgres_server import PostgresServer
+from tests.streams import run, sse
 
 CANARY = "canary-5b1e"  # content: it is in the tables and nowhere else
 
@@ -113,6 +114,26 @@ async def test_object_that_ended_stays_ended(postgres_server: PostgresServer, po
 
     assert (before, meanwhile) == ([("completed", 1, 1)], [("completed", 1, 1)])
     assert rows(postgres_server, postgres_dsn, query) == [("completed", 1, 2)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("batch_max", [1, 100])
+async def test_first_end_counts_however_batches_are_cut(
+    postgres_server: PostgresServer, postgres_dsn: str, batch_max: int
+) -> None:
+    """Two streams tell of one run, and of two ends; the later one has the higher revision."""
+    first = StreamProcessor(stream="a").feed(sse(run(), run("completed")))
+    second = StreamProcessor(stream="b").feed(sse(run(), run(metadata={"n": "1"}), run("failed")))
+    changes = [*first, *second]
+    async with PostgresSink(postgres_dsn) as sink:
+        for start in range(0, len(changes), batch_max):
+            await sink.write(changes[start : start + batch_max])
+
+    assert [(change.stream, change.revision, change.note.ended) for change in changes] == [
+        *(("a", 1, False), ("a", 2, True)),
+        *(("b", 1, False), ("b", 2, False), ("b", 3, True)),
+    ]
+    assert rows(postgres_server, postgres_dsn, "SELECT status, revision FROM streamproc.runs") == [("completed", 2)]
 
 
 @pytest.mark.asyncio
@@ -206,6 +227,22 @@ async def test_culprits_alone_are_rejected(postgres_server: PostgresServer, post
 
 
 @pytest.mark.asyncio
+async def test_batch_of_which_nothing_can_be_written(postgres_server: PostgresServer, postgres_dsn: str) -> None:
+    """A trigger for statements fires for no rows, too."""
+    async with PostgresSink(postgres_dsn, unholdable="reject") as sink:
+        for statement in (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$",
+            "CREATE TRIGGER refuse BEFORE INSERT ON streamproc.steps FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+        ):
+            rows(postgres_server, postgres_dsn, statement)
+        batch = [step("step_1", metadata={"n": "\0"})]
+        with pytest.raises(SinkRejected) as caught:
+            await sink.write(batch)
+
+    assert caught.value.changes == batch
+
+
+@pytest.mark.asyncio
 async def test_many_workers_start_at_once(postgres_server: PostgresServer, postgres_dsn: str) -> None:
     """One of them makes the tables, the others wait for it."""
 
@@ -243,6 +280,8 @@ def test_schema_that_is_no_name(schema: str) -> None:
         ({"unholdable": "drop"}, 'unholdable is \'drop\'; expected "replace" or "reject"'),
         ({"connect_timeout_s": 1}, "connect_timeout_s is 1; expected 2 or more seconds"),
         ({"statement_timeout_s": 0}, "statement_timeout_s is 0; expected more than 0 seconds"),
+        ({"statement_timeout_s": 2_147_484}, "statement_timeout_s is 2.14748e+06; expected 2147483 or fewer seconds"),
+        ({"connect_timeout_s": float("inf")}, "connect_timeout_s is inf; expected 2147483 or fewer seconds"),
     ],
 )
 def test_options_that_cannot_work(options: Any, said: str) -> None:
@@ -370,12 +409,51 @@ async def test_server_that_refuses(harmed: PostgresServer) -> None:
 
 
 @pytest.mark.asyncio
-async def test_no_server() -> None:
+@pytest.mark.parametrize(
+    ("dsn", "why"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "connection refused"),
+        ("postgresql://nobody@c4n4ry.invalid/none", "the host's name cannot be resolved"),
+        ("host=/c4n4ry user=nobody", "there is no such socket"),
+    ],
+)
+async def test_no_server(dsn: str, why: str) -> None:
     with pytest.raises(SinkUnavailable) as caught:
-        async with PostgresSink("postgresql://nobody@127.0.0.1:1/none"):
+        async with PostgresSink(dsn):
             pass
 
-    assert caught.value.reason == "no connection to PostgreSQL (OperationalError)"
+    assert caught.value.reason == f"no connection to PostgreSQL ({why})"
+
+
+@pytest.mark.asyncio
+async def test_server_without_tls(postgres_dsn: str) -> None:
+    with pytest.raises(SinkUnavailable, match="the server has no TLS"):
+        async with PostgresSink(f"{postgres_dsn}?sslmode=require"):
+            pass
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("wrong", ["port=c4n4ry", "port=99999", "sslmode=c4n4ry", "keepalives=c4n4ry", "service=c"])
+async def test_value_that_libpq_does_not_know(postgres_server: PostgresServer, wrong: str) -> None:
+    """It parses; that it is wrong shows when it is used. Nothing of it is repeated."""
+    dsn = f"host=127.0.0.1 port={postgres_server.port} user=postgres {wrong}"
+
+    assert await refusal(dsn) == "dsn: one of its parameters has a value that libpq does not know"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+async def test_host_that_is_no_name(host: str) -> None:
+    """Whoever resolves names raises something of its own for these."""
+    assert await refusal(f"host={host} user=nobody") == "dsn: its host is no name that can be resolved"
+
+
+@pytest.mark.asyncio
+async def test_longest_time_out_that_the_server_takes(postgres_server: PostgresServer, postgres_dsn: str) -> None:
+    async with PostgresSink(postgres_dsn, statement_timeout_s=2_147_483) as sink:
+        await sink.write([step("step_1")])
+
+    assert rows(postgres_server, postgres_dsn, "SELECT id FROM streamproc.steps") == [("step_1",)]
 
 
 TEMPORARY = Statements("x", 1)._incoming.removeprefix("pg_temp.")

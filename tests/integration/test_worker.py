@@ -395,6 +395,20 @@ def test_a_fault_of_a_plugin_ends_it_with_the_place(
 
 
 @pytest.mark.slow
+def test_a_sink_that_cannot_be_entered_is_told_without_places(write: Write) -> None:
+    """A database that is down is no fault of the program's."""
+    config = write(INGEST + '[[sinks]]\nkind = "postgres"\ndsn = "postgresql://me:c4n4ry@127.0.0.1:1/app"\n')
+    with WorkerProcess(config, is_awaited=False) as worker:
+        code = worker.child.wait(30)
+
+    failed = worker.events()[-1]
+    assert (code, failed["event"]) == (1, "worker.failed")
+    assert failed["cause"] == "no connection to PostgreSQL (connection refused)"
+    assert "exception" not in failed
+    assert "c4n4ry" not in worker.log()
+
+
+@pytest.mark.slow
 def test_a_store_that_another_worker_has_is_told(write: Write) -> None:
     config = write(INGEST + STORE)
     with WorkerProcess(config) as worker:

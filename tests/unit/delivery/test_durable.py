@@ -285,6 +285,19 @@ async def test_a_sink_that_is_gone_leaves_the_rest_to_the_next_start() -> None:
 
 
 @virtual
+async def test_a_sink_that_is_gone_holds_up_nobody() -> None:
+    """It was required; yet a journal that is full does not wait for what nobody wants."""
+    store, other = MemoryStore(changes_max=10), Scripted()
+    gone = Scripted(SinkGone("answered 410"))
+    async with delivering(store, gone, other) as (journal, _):
+        for change in deltas(30):
+            journal.offer([change])
+            await anyio.sleep(1)
+
+    assert seqs(other.arrived) == [*range(1, 31)]
+
+
+@virtual
 async def test_a_store_that_cannot_be_read_is_asked_again() -> None:
     """A sink that lags waits for it."""
     store = Failing()

@@ -250,6 +250,18 @@ async def test_a_change_that_cannot_be_a_span() -> None:
 
 
 @pytest.mark.asyncio
+async def test_rejected_changes_are_in_the_order_of_the_batch() -> None:
+    """Whoever rejects them, and when."""
+    bad = msgspec.structs.replace(FINAL[0], origin=Origin("\ud800", 1))
+    async with sending() as (sink, receiver):
+        receiver.tell(Told(status=400, times=1))
+        with pytest.raises(SinkRejected) as raised:
+            await sink.write([FINAL[0], bad, FINAL[1]])
+
+    assert [*raised.value.changes] == [FINAL[0], bad, FINAL[1]]
+
+
+@pytest.mark.asyncio
 async def test_a_collector_that_is_silent() -> None:
     async with sending(timeout_s=0.1) as (sink, receiver):
         receiver.tell(Told(hang=True, times=1))

@@ -75,3 +75,14 @@ def test_messages_and_changes_without_a_time_are_not_remembered() -> None:
 
     assert [heard.first_at(note) for note in notes] == [None for _ in notes]
     assert not heard._first_at
+
+
+def test_what_is_too_long_takes_little_memory() -> None:
+    """Of the name of a model what a span can show; of an object with such an id nothing."""
+    heard = Heard()
+    for change in StreamProcessor().feed(sse(run(model="m" * 10_000), run(id="i" * 10_000, model="m"))):
+        heard.note(stamped(change, "2026-01-05T09:00:00Z"))
+
+    assert heard.model("run_1") == "m" * 1_025
+    assert heard.model("i" * 10_000) is None
+    assert [*heard._first_at] == [("run", "run_1")]

@@ -129,6 +129,8 @@ def test_the_resource() -> None:
         ({}, {"endpoint": "localhost:4318"}, "endpoint: expected http:// or https:// and a host"),
         ({}, {"endpoint": "http://"}, "endpoint: expected http"),
         ({}, {"endpoint": "http://[c"}, "endpoint: is no URL"),
+        ({}, {"endpoint": "http://secret..c"}, "endpoint: is no URL"),
+        ({}, {"endpoint": f"http://{'c' * 64}"}, "endpoint: is no URL"),
         ({}, {"traces_endpoint": Secret("ftp://user:secret@c")}, "traces_endpoint: expected http"),
         ({f"{P}ENDPOINT": "collector"}, {}, f"{P}ENDPOINT: expected http"),
         ({f"{P}TIMEOUT": "10s"}, {}, f"{P}TIMEOUT: expected a whole number of milliseconds"),

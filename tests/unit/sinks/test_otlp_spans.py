@@ -73,6 +73,16 @@ def test_a_step_that_names_no_run() -> None:
     assert "streamproc.run.id" not in span.attributes
 
 
+def test_numbers_that_the_protocol_cannot_hold_are_left_out() -> None:
+    """They cost their attribute, not the span; the largest that it can hold is there."""
+    counts = {"prompt_tokens": 2**63 - 1, "completion_tokens": 2**63}
+    span = one_span(run("completed", usage=counts, max_completion_tokens=10**30))
+
+    assert span.attributes["gen_ai.usage.input_tokens"] == 2**63 - 1
+    assert "gen_ai.usage.output_tokens" not in span.attributes
+    assert "gen_ai.request.max_tokens" not in span.attributes
+
+
 def test_usage_after_the_end_is_the_same_span_again() -> None:
     first, second = spans_of(CHAT, step("completed", step_details=creation("msg_1"), usage=USAGE), run("completed"))[:2]
 

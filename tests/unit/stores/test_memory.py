@@ -86,6 +86,17 @@ async def test_objects_of_no_known_run_are_open_until_they_end() -> None:
 
 
 @pytest.mark.asyncio
+async def test_epochs_of_a_new_store_are_higher_than_those_of_one_that_is_gone() -> None:
+    """Sinks know the changes of the process before, by (stream, epoch, seq)."""
+    epochs, now = list[int](), iter((1_000.0, 1_001.0)).__next__
+    for _ in range(2):
+        async with MemoryStore(now=now) as store:
+            epochs += [await store.next_epoch("s"), await store.next_epoch("s")]
+
+    assert epochs == [1_000_000, 1_000_001, 1_001_000, 1_001_001]
+
+
+@pytest.mark.asyncio
 async def test_store_that_is_not_open_says_so() -> None:
     store = MemoryStore()
     calls: list[Callable[[], Awaitable[object]]] = [

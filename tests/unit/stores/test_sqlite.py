@@ -473,6 +473,29 @@ async def test_full_journal_pauses_intake_until_a_sink_has_caught_up(path: Path)
 
 
 @pytest.mark.asyncio
+async def test_full_journal_waits_no_longer_for_a_sink_that_is_not_required(path: Path) -> None:
+    """One that was, until its far side wanted no more."""
+    async with SqliteStore(path, max_bytes=2000) as store:
+        await store.cursor("a", required=True)
+        appended, count = list[int](), 20
+
+        async def append() -> None:
+            for number in range(20):
+                await store.append(ordinary_changes(f"s{number}"))
+                appended.append(number)
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(append)
+                while not store.statistics()["is_full"]:
+                    await anyio.lowlevel.checkpoint()
+                count = len(appended)
+                await store.cursor("a", required=False)
+
+    assert count < len(appended) == 20
+
+
+@pytest.mark.asyncio
 async def test_full_journal_needs_no_sink(path: Path) -> None:
     """When no sink was asked for, the oldest changes make room; large states are written so that they can."""
     proc, changes = growing()
