@@ -84,7 +84,8 @@ class Sink(Protocol):
     """Where changes go.
 
     A sink that is an async context manager is entered before its first batch and left after its last one. So a file or
-    a connection that cannot be opened shows before anything is read.
+    a connection that cannot be opened shows before anything is read. With a store, a sink that raises `SinkUnavailable`
+    there is entered again later, and reading goes on: what it misses is in the journal.
     """
 
     async def write(self, batch: Sequence[Change]) -> None:

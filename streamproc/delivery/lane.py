@@ -9,7 +9,7 @@ received = acked + coalesced + dead + dropped + pending holds whenever anybody l
 import math
 from asyncio import CancelledError, Future, get_running_loop
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from random import Random
 from typing import Any
 
@@ -204,18 +204,29 @@ class Lane:
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Enter the sink, write until the lane is finished, closed or cancelled, and leave the sink.
 
+        With a store a sink that is unavailable at first is waited for, as later: what it misses is in the journal.
+
         Raises:
             Exception: the sink could not be entered; anything that happens later is logged and ends this lane alone.
         """
         self._clock = get_running_loop().time
-        is_entered = False
+        has_started = False
+
+        def started() -> None:
+            nonlocal has_started
+            if not has_started:
+                has_started = True
+                task_status.started()
+
+        doing = "on entering it"
         # Opened before the sink, which may open scopes itself; what is opened last has to be closed first.
         leaving = CancelScope()
         try:
             with leaving:
-                async with _context(self._sink):
-                    is_entered = True
-                    task_status.started()
+                async with AsyncExitStack() as entered:
+                    await self._enter(entered, started)
+                    doing = "on leaving it"
+                    started()
                     try:
                         await self._write_all()
                     finally:
@@ -223,12 +234,40 @@ class Lane:
                         leaving.deadline = self._clock() + _LEAVE_S
                         leaving.shield = True
         except Exception as error:
-            if not is_entered:
+            if not has_started:
                 raise
-            log.error("sink.failed", sink=self.name, cause="on leaving it", exception=traceback_text(error))
+            log.error("sink.failed", sink=self.name, cause=doing, exception=traceback_text(error))
+            self.close("it cannot be entered")
         finally:
             if leaving.cancel_called:
                 log.error("sink.failed", sink=self.name, cause=f"not left within {_LEAVE_S:g} s")
+
+    async def _enter(self, stack: AsyncExitStack, started: Callable[[], None]) -> None:
+        """Enter the sink, which the stack leaves; returns without if the lane was closed meanwhile."""
+        context = _context(self._sink)
+        while not self.is_closed:
+            try:
+                await stack.enter_async_context(context)
+            except SinkUnavailable as error:
+                if self._backlog is None:
+                    raise
+                started()
+                now_s = self._clock()
+                self._failures.add_unavailable(now_s, now_s, error.retry_after_s)
+                wait_s = self._failures.wait_s
+                log.warning(
+                    "sink.retry_scheduled",
+                    sink=self.name,
+                    attempt=self._failures.attempts + 1,
+                    wait_s=round(wait_s, 3),
+                    cause=error.reason[:_REASON_MAX],
+                )
+                with CancelScope() as self._life:
+                    await sleep(wait_s)
+            else:
+                self._failures.attempts = 0
+                self._succeeded()
+                return
 
     async def _write_all(self) -> None:
         with CancelScope() as self._life, self._timeout:

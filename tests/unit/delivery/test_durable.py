@@ -14,7 +14,7 @@ from streamproc import Change
 from streamproc.delivery.fanout import Fanout
 from streamproc.delivery.journal import Journal
 from streamproc.delivery.policy import DeliveryPolicy
-from streamproc.errors import SinkGone, SinkRejected, StoreError
+from streamproc.errors import ConfigError, SinkGone, SinkRejected, SinkUnavailable, StoreError
 from streamproc.protocols import DeadLetter, JournalBatch, Sink
 from streamproc.stores.memory import MemoryStore
 from tests.unit.delivery.sinks import NEVER, Scripted, deltas, imbalance, of, seqs, unavailable, virtual
@@ -430,3 +430,91 @@ async def test_a_probe_moves_the_cursor_by_one() -> None:
 
     assert [batch for _, batch in sink.calls] == [[1, 2, 3, 4], [1], [2, 3, 4]]
     assert await cursor(store) == 1
+
+
+# --- a sink that cannot be entered yet --------------------------------------------------------------------------------
+
+
+class Away(Scripted):
+    """A sink that cannot be entered until it has raised all of these."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = [*errors]
+        self.is_left = False
+
+    async def __aenter__(self) -> Self:
+        if self.errors:
+            raise self.errors.pop(0)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.is_left = True
+
+
+@virtual
+async def test_a_sink_that_is_away_at_the_start_gets_everything_later() -> None:
+    """It holds nobody up, and every attempt is told."""
+    away, other = Away(SinkUnavailable("no server"), SinkUnavailable("busy", 7.0)), Scripted()
+    with capture_logs() as logs:
+        async with delivering(MemoryStore(), away, other) as (journal, fanout):
+            journal.offer(deltas(3))
+            await anyio.sleep(0.01)
+            assert (seqs(other.arrived), away.arrived) == ([1, 2, 3], [])
+            await anyio.sleep(0.6)
+            assert away.arrived == []
+
+    assert seqs(away.arrived) == [1, 2, 3]
+    account = fanout.statistics()[0]
+    assert (account.acked, account.lag, account.state) == (3, 0, "closed")
+    assert [(log["event"], log["attempt"], log["cause"]) for log in logs] == [
+        ("sink.retry_scheduled", 2, "no server"),
+        ("sink.retry_scheduled", 3, "busy"),
+    ]
+    assert away.is_left
+
+
+@virtual
+async def test_a_sink_that_stays_away_leaves_its_changes_in_the_journal() -> None:
+    """Draining waits no longer than it may, whatever the wait for the next attempt."""
+    store, away = MemoryStore(), Away(SinkUnavailable("no server", 100.0))
+    async with delivering(store, away, drain_s=5.0) as (journal, fanout):
+        journal.offer(deltas(3))
+        started_s = anyio.current_time()
+
+    assert anyio.current_time() - started_s == pytest.approx(5.0)
+    assert (of(fanout).acked, of(fanout).dropped, imbalance(of(fanout))) == (0, 0, 0)
+    assert not away.is_left  # it was never entered
+    assert await cursor(store, "Away") == 0
+
+
+@virtual
+async def test_a_sink_that_was_away_and_cannot_be_entered_at_all() -> None:
+    """Its lane ends, with what it raised in the log; the others go on."""
+    away, other = Away(SinkUnavailable("no server"), ConfigError("a password is wrong")), Scripted()
+    with capture_logs() as logs:
+        async with delivering(MemoryStore(), away, other) as (journal, fanout):
+            await anyio.sleep(1)
+            journal.offer(deltas(3))
+
+    assert seqs(other.arrived) == [1, 2, 3]
+    assert fanout.statistics()[0].state == "closed"
+    assert [log["event"] for log in logs] == ["sink.retry_scheduled", "sink.failed", "sink.closed"]
+    assert logs[1]["cause"] == "on entering it"
+
+
+@virtual
+@pytest.mark.parametrize("error", [ConfigError("a password is wrong"), OSError("a bug")])
+async def test_a_sink_that_cannot_be_entered_for_another_reason(error: Exception) -> None:
+    """A store does not help there."""
+    with pytest.RaisesGroup(type(error)):
+        async with delivering(MemoryStore(), Away(error)):
+            pass
+
+
+@virtual
+async def test_without_a_store_a_sink_that_is_away_is_told_at_once() -> None:
+    """What it would miss could not be kept."""
+    with pytest.RaisesGroup(SinkUnavailable):
+        async with anyio.create_task_group() as group:
+            await Fanout([Away(SinkUnavailable("no server"))]).start(group)
