@@ -4,6 +4,7 @@ The SQLite store and the PostgreSQL sink have the same tables, so a query that w
 object says under a name counts only if it has the column's type; anything else is null there and kept in its state.
 """
 
+import sys
 from typing import Any, Final
 
 import msgspec
@@ -169,4 +170,6 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > sys.float_info.max:
+        return None  # whole numbers of JSON may be longer than any float
+    return float(value)

@@ -56,6 +56,16 @@ def test_member_of_another_type_is_null(member: str, value: object, column: str)
     assert values["id"] == "s"
 
 
+@pytest.mark.parametrize("digits", [310, 4_000])
+def test_time_that_is_longer_than_any_number_of_ours_is_null(digits: int) -> None:
+    """It has to be passed over, for a store that cannot make the row could not make any other."""
+    data = b'{"id":"s","status":"in_progress","created_at":1%b}' % (b"0" * digits)
+    change = StreamProcessor().feed(b"event: thread.run.step.created\ndata: %b\n\n" % data)[-1]
+    values = dict(zip(COLUMNS["step"], values_of(change, data), strict=True))
+
+    assert (values["created_at"], values["status"]) == (None, "in_progress")
+
+
 @pytest.mark.parametrize(
     "details",
     [
