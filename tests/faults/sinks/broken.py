@@ -86,7 +86,7 @@ def _restless(folder: Path) -> Iterator[FarSide]:
 def _install(folder: Path, name: str, module: str) -> None:
     """As a distribution in the folder that workers run in, which is on their path."""
     info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
+    info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text(f"[streamproc.sinks]\n{name} = {name}:PLUGIN\n", encoding="utf-8")
     (folder / f"{name}.py").write_text(module, encoding="utf-8")

@@ -1,6 +1,6 @@
 """A small sample of what `python -m tests.faults.sinks` does at length; see docs/faults.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -58,13 +58,18 @@ async def test_killed_and_deserted(tmp_path: Path, name: str) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", BUILDS)
 async def test_broken_sink(tmp_path: Path, name: str) -> None:
-    """Each of them is caught."""
+    """Each of them is caught, though perhaps not by the first kills: it takes one at the right moment."""
     open, fault, kills = BUILDS[name]
-    plan = Plan(seed=SEED, kills=kills, server_kills=0, pauses=0, life_s=LIFE_S)
-    found = await run_campaign(tmp_path, open, plan, lambda text: None)
+    counts: Mapping[str, int] = {}
+    for seed in range(SEED, SEED + 8):
+        plan = Plan(seed=seed, kills=kills, server_kills=0, pauses=0, life_s=LIFE_S)
+        found = await run_campaign(tmp_path / str(seed), open, plan, lambda text: None)
+        assert found.checker.samples == []
+        counts = found.account.counts
+        if counts:
+            break
 
-    assert found.checker.samples == []
-    assert found.account.counts.keys() == {fault}
+    assert counts.keys() == {fault}
 
 
 FINE = [("a", 1), ("b", 1), ("a", 2)]
