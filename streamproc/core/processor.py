@@ -349,13 +349,11 @@ class _Lone(Struct, frozen=True):
 def _lone(name: bytes, places: Places, before: _Lone | None) -> _Lone | None:
     """For the last place of the events of that name; None when the general rules must see the next fragment."""
     place = places.last
-    if place is None or place.touched != place.record.touched or places.object_id != place.record.body.id:
+    buffer = None if place is None or place.touched != place.record.touched else place.buffer()
+    if place is None or buffer is None or places.object_id != place.record.body.id:
         return None
     if before is not None and before.place is place and before.touched == place.touched:
         return before
-    buffer = place.buffer()
-    if buffer is None:
-        return None
     # with the quotes, since around them JSON allows line ends
     opening, closing = b"event: " + name + b"\ndata: " + place.before + b'"', b'"' + place.after + b"\n\n"
     start, stop = len(opening) - 1, 1 - len(closing)
