@@ -51,8 +51,9 @@ from streamproc.loop_clock import loop_clock
 from streamproc.model.message import Message
 from streamproc.model.run import Run
 from streamproc.model.run_step import RunStep
-from streamproc.protocols import ResyncingSource, Sink, Source, Store
+from streamproc.protocols import PolledChunks, ResyncingSource, Sink, Source, Store
 from streamproc.recovery import Attempt, Recovery
+from streamproc.rounds import Rounds
 from streamproc.sources.iterable import IterableSource
 from streamproc.wording import came
 
@@ -153,6 +154,7 @@ class Pipeline:
         if on_changes is not None:
             self._offer = self._offer_and_show
         self._group: TaskGroup  # while it is open
+        self._rounds: Rounds
         self._stack = AsyncExitStack()  # holds the store
         self._was_entered = self._is_open = False
         self._iterating: set[CancelScope] = set()  # of the tasks behind `changes`
@@ -189,6 +191,7 @@ class Pipeline:
             self._group.start_soon(self._journal.run)
         for hooks in self._hooks:
             self._group.start_soon(hooks.run)
+        self._rounds = Rounds(self._group, offer=self._offer, room=self._room_behind, time=self._time)
         self._is_open = True
         return self
 
@@ -198,6 +201,7 @@ class Pipeline:
         self._is_open = False
         for scope in self._iterating:
             scope.cancel()
+        self._rounds.close()
         with CancelScope(shield=True):
             for hooks in self._hooks:  # first, since a hook may wait for what a sink does
                 await hooks.drain(self._drain_s)
@@ -511,18 +515,24 @@ class Pipeline:
         proc, tap = follower.proc, follower.tap
         stamp, feed = proc.stamp, proc.feed
         hand_on = self._hand_on if self._hooks else self._offer
+        rounds = self._rounds
         heard_s = clock()
         try:
             async with source.open(cursor) as chunks:
                 follower.connections += 1
+                # hooks, and whoever iterates, are told at once and not in rounds
+                at_once = bool(self._hooks) or tap is not None
+                poll = chunks.poll if isinstance(chunks, PolledChunks) and not at_once else None
                 async for chunk in chunks:
-                    heard_s = clock()
+                    before_s, heard_s = heard_s, clock()
                     if heard_s >= self._at_until_s:
                         self._tick(heard_s)
                     stamp(self._at)
                     changes = feed(chunk)
                     if changes and (hand_on(changes) or tap is not None):
                         await self._settle(follower, changes)
+                    if poll is not None and rounds.are_worth(chunk, before_s, heard_s) and not proc.is_done:
+                        heard_s = await rounds.follow(proc, poll)
                     if proc.is_done:
                         return
         finally:
@@ -594,6 +604,10 @@ class Pipeline:
         for hooks in self._hooks:
             if hooks.is_full:
                 await hooks.room(follower.proc.stream)
+        await self._room_behind()
+
+    async def _room_behind(self) -> None:
+        """Wait until store and sinks have room."""
         if self._journal is not None and self._journal.is_full:
             await self._journal.room()
         if self._fanout.is_full:

@@ -23,6 +23,7 @@ __all__ = [
     "DeadLetter",
     "Dialect",
     "JournalBatch",
+    "PolledChunks",
     "ReopeningSource",
     "ResyncingSource",
     "Sink",
@@ -46,9 +47,27 @@ class Source(Protocol):
         Args:
             cursor: what the stream last said of its position; None for its beginning.
 
+        Returns:
+            An iterator, best one that is `PolledChunks` too.
+
         Raises:
             SourceUnavailable: on entering or while reading: not now, another attempt may succeed.
             SourceError: no further attempt can succeed.
+        """
+        ...
+
+
+@runtime_checkable
+class PolledChunks(Protocol):
+    """Chunks that need not be waited for: many lively streams cost least when they are looked at in turn."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def poll(self) -> bytes | None:
+        """Give what has come, at once: empty if nothing has, None if the stream has ended.
+
+        A silent or broken connection may look as if nothing came: who gets nothing for a while must iterate, which goes
+        on where polling stopped, and tells. Never raises; not called while an iteration waits.
         """
         ...
 

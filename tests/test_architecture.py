@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset(
         {"streamproc.delivery", "streamproc.hooks", "streamproc.stores", "streamproc.sources", "streamproc.sinks"}
     ),
-    frozenset({"streamproc.recovery"}),  # what follows a lost connection
+    frozenset({"streamproc.recovery", "streamproc.rounds"}),  # what follows a lost connection; how many are read
     frozenset({"streamproc.pipeline"}),
     frozenset({"streamproc.plugins"}),  # what is installed beside streamproc, and how a config names it
     frozenset({"streamproc.testing"}),  # for authors of plug-ins; tests may see everything

@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from streamproc.core.sse import Frame, SSEParser
 from streamproc.errors import SourceError
-from streamproc.protocols import ReopeningSource, Source
+from streamproc.protocols import PolledChunks, ReopeningSource, Source
 
 __all__ = ["check_source"]
 
@@ -36,7 +36,10 @@ async def check_source(
         AssertionError: it does not; the text says which check failed.
         TimeoutError: a check took longer than `timeout_s`.
     """
-    for check in (_check_name, _check_bytes, _check_reopening, _check_resuming, _check_leaving, _check_cancelling):
+    for check in (
+        *(_check_name, _check_bytes, _check_polling, _check_reopening, _check_resuming, _check_leaving),
+        _check_cancelling,
+    ):
         before = _open_things()
         with anyio.fail_after(timeout_s):
             await check(make_source, expected)
@@ -57,6 +60,23 @@ async def _check_name(make_source: Callable[[], Source], _: bytes) -> None:
 
 async def _check_bytes(make_source: Callable[[], Source], expected: bytes) -> None:
     _compare("bytes: it", await _read(make_source(), None), expected)
+
+
+async def _check_polling(make_source: Callable[[], Source], expected: bytes) -> None:
+    """Waiting and polling in turn, and polling alone to the end."""
+    for waits in (True, False):
+        parts: list[bytes] = []
+        async with make_source().open(None) as chunks:
+            if not isinstance(chunks, PolledChunks):
+                return
+            async for chunk in chunks:
+                parts.append(chunk)
+                while (more := chunks.poll()) is not None:
+                    parts.append(more)
+                    await anyio.sleep(0.001)
+                    if waits and more:
+                        break
+        _compare("polling: it", b"".join(parts), expected)
 
 
 async def _check_reopening(make_source: Callable[[], Source], expected: bytes) -> None:

@@ -1,13 +1,14 @@
 """Two seeds of the fault matrix; `python -m tests.faults` runs twenty. See docs/faults.md."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from random import Random
 
 import pytest
 from structlog.testing import capture_logs
 
-from streamproc import Change, StreamProcessor
+from streamproc import Change, StreamProcessor, rounds
 from streamproc.errors import SourceUnavailable
 from streamproc.pipeline import StreamResult
 from streamproc.testing.server import corrupted
@@ -30,6 +31,29 @@ async def test_every_kind_of_source(fault: str) -> None:
         await run_cells([(fault, ability, seed) for ability in ABILITIES for seed in SEEDS], outcomes.append)
 
     assert len(outcomes) == len(ABILITIES) * len(SEEDS)
+    assert [outcome for outcome in outcomes if not outcome.is_expected] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+@in_loopback_time
+async def test_streams_that_are_read_in_rounds(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where every stream is, from its first chunk on."""
+    for name, value in {"_BEGIN_HZ": 0.0, "_WORTH": 0, "_WINDOW_S": 0.0, "_LIVELY_S": inf}.items():
+        monkeypatch.setattr(rounds, name, value)
+    follow, followed = rounds.Rounds.follow, 0
+
+    async def counted(self: rounds.Rounds, proc: StreamProcessor, poll: Callable[[], bytes | None]) -> float:
+        nonlocal followed
+        followed += 1
+        return await follow(self, proc, poll)
+
+    monkeypatch.setattr(rounds.Rounds, "follow", counted)
+    outcomes: list[Outcome] = []
+    with capture_logs():
+        await run_cells([(fault, ability, SEEDS[0]) for ability in ABILITIES], outcomes.append)
+
+    assert followed > 0
     assert [outcome for outcome in outcomes if not outcome.is_expected] == []
 
 

@@ -14,11 +14,12 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.lowlevel import checkpoint
 
 from streamproc.errors import ConfigError, SourceError, SourceUnavailable
-from streamproc.protocols import ReopeningSource, ResyncingSource, Source
+from streamproc.protocols import PolledChunks, ReopeningSource, ResyncingSource, Source
 from streamproc.sources._http import new_session
 from streamproc.sources.assistants_resync import AssistantsResync
 from streamproc.sources.http import HttpSource
 from streamproc.sources.responses import ResponsesResume
+from streamproc.testing.script import Action
 from streamproc.testing.server import (
     Cut,
     Request,
@@ -231,6 +232,65 @@ async def test_silence_while_nobody_reads_does_not_count() -> None:
             assert await anext(chunks) == b"two"
 
 
+async def polled(chunks: PolledChunks, patience: int = 50) -> tuple[bytes, bool]:
+    """All that comes by polling until nothing has come for a while; and whether the stream has ended."""
+    parts: list[bytes] = []
+    silent = 0
+    while silent < patience:
+        chunk = chunks.poll()
+        if chunk is None:
+            return b"".join(parts), True
+        silent = 0 if chunk else silent + 1
+        parts.append(chunk)
+        await anyio.sleep(0.001)
+    return b"".join(parts), False
+
+
+@in_loopback_time
+async def test_polling_in_place_of_waiting() -> None:
+    """As much as there is, far more than is held at a time; its end shows, and iterating finds it too."""
+    body = [Send(bytes([number]) * 50_000) for number in range(60)]
+    whole = b"".join(action.data for action in body)
+    async with answering(Response(body)) as server, HttpSource(server.url).open(None) as chunks:
+        assert isinstance(chunks, PolledChunks)
+        first = await anext(chunks)
+        rest, is_over = await polled(chunks)
+
+        assert first + rest == whole
+        assert is_over
+        assert chunks.poll() is None
+        assert await anext(chunks, None) is None
+
+
+@in_loopback_time
+async def test_polling_and_waiting_in_turn() -> None:
+    """Neither gives anything again, nor leaves anything out; polling outlasts the idle time-out."""
+    body = [action for number in range(8) for action in (Send(b"%d" % number), Wait(0.02))]
+    parts: list[bytes | None] = []
+    async with answering(Response(body)) as server, HttpSource(server.url, idle_timeout_s=0.1).open(None) as chunks:
+        assert isinstance(chunks, PolledChunks)
+        for _ in range(3):
+            parts.append(await anext(chunks))
+            for _ in range(25):
+                parts.append(chunks.poll())
+                await anyio.sleep(0.001)
+        await anyio.sleep(0.2)
+        parts += [chunk async for chunk in chunks]
+
+    assert b"".join(part or b"" for part in parts) == b"01234567"
+
+
+@in_loopback_time
+@pytest.mark.parametrize("actions", [cut_at(STREAM, 100), reset_at(STREAM, 100)])
+async def test_polling_a_broken_stream(actions: Any) -> None:
+    """It gives what came; only iterating says why there is no more."""
+    async with answering(Response(actions)) as server, HttpSource(server.url).open(None) as chunks:
+        assert isinstance(chunks, PolledChunks)
+        assert await polled(chunks) == (STREAM[:100], False)
+        with pytest.raises(SourceUnavailable, match=r": Client(Payload|OS)Error"):
+            await anext(chunks)
+
+
 @in_loopback_time
 async def test_peer_that_accepts_and_never_answers() -> None:
     """The wait for an answer is bounded too."""
@@ -262,6 +322,18 @@ async def test_broken_stream_gives_what_came_and_says_so(response: Response, pau
                 await anext(chunks)
 
     assert b"".join(parts) == STREAM[:100]
+
+
+@in_loopback_time
+async def test_framing_that_breaks_while_nobody_reads() -> None:
+    """aiohttp has no error for that; what came is given all the same."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    broken: list[Action] = [Send(head + b"3\r\none\r\n"), Wait(0.02), Send(b"zz\r\n"), Cut()]
+    async with answering(Response(broken, status=None)) as server, HttpSource(server.url).open(None) as chunks:
+        await anyio.sleep(0.1)
+        assert await anext(chunks) == b"one"
+        with pytest.raises(SourceUnavailable, match=r":\d+: Connection closed\.$"):
+            await anext(chunks)
 
 
 @pytest.mark.asyncio
