@@ -145,7 +145,7 @@ def expected(count: int) -> StreamProcessor:
 async def test_many_lively_streams() -> None:
     """They are hardly ever waited for; every change is there, in order, and so are the states."""
     sources, sink = [Polled(f"s{number}") for number in range(STREAMS)], MemorySink()
-    async with Pipeline([sink]) as pipeline:
+    async with Pipeline([sink], now=anyio.current_time) as pipeline:
         await followed(pipeline, sources)
 
         assert wires(pipeline.steps) == wires(expected(STREAMS).steps)
@@ -153,7 +153,9 @@ async def test_many_lively_streams() -> None:
     for source in sources:
         mine = [change for change in sink.changes if change.stream == source.name]
         assert [change.seq for change in mine] == list(range(1, PIECES + 5))
-        assert all(change.at for change in mine)
+        times = [change.at or "" for change in mine]
+        assert times == sorted(times)
+        assert len(set(times)) == PIECES + 2  # one a chunk: they are milliseconds apart
         assert source.waits < PIECES / 2
         assert source.polls > PIECES / 2
 
@@ -311,6 +313,49 @@ async def test_silence_gives_streams_back() -> None:
     assert wires(pipeline.steps) == wires(expected(STREAMS).steps)
 
 
+@virtual
+async def test_who_is_lively_stays() -> None:
+    """For as long as chunks come; those of one that falls silent are waited for after a tenth of a second."""
+    sources = [Polled(f"s{number}") for number in range(STREAMS)]
+    waits: list[list[int]] = []
+    polls: list[int] = []
+    async with Pipeline([MemorySink()]) as pipeline, anyio.create_task_group() as group:
+        for source in sources:
+            group.start_soon(pipeline.run, source)
+        for number in range(400):
+            for source in sources[number >= 200 :]:
+                source.bring(b":\n\n")
+            await anyio.sleep(GAP_S)
+            waits.append([source.waits for source in sources])
+            polls.append(sources[0].polls)
+        group.cancel_scope.cancel()
+
+    assert waits[20] == waits[199]
+    assert waits[20][1:] == waits[399][1:]
+    assert waits[399][0] == waits[20][0] + 1
+    assert polls[218] > polls[200]
+    assert polls[399] == polls[222]
+
+
+@virtual
+async def test_little_to_do_ends_the_rounds() -> None:
+    """Also where each stream is still lively enough to stay."""
+    sources = [Polled(f"s{number}") for number in range(STREAMS)]
+    polls: list[int] = []
+    async with Pipeline([MemorySink()]) as pipeline, anyio.create_task_group() as group:
+        for source in sources:
+            group.start_soon(pipeline.run, source)
+        for number in range(60):
+            for source in sources:
+                source.bring(b":\n\n")
+            await anyio.sleep(GAP_S if number < 30 else 0.08)
+            polls.append(sum(source.polls for source in sources))
+        group.cancel_scope.cancel()
+
+    assert polls[29] > 0
+    assert polls[40] == polls[59]
+
+
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 
@@ -319,14 +364,17 @@ async def test_a_stream_ends_in_a_round() -> None:
     """Without a word, in the middle: it is truncated, the others go on."""
     sources = [Polled(f"s{number}") for number in range(STREAMS)]
     results: dict[str, Any] = {}
+    ended_s: dict[str, float] = {}
 
     async def follow(source: Polled) -> None:
         results[source.name] = await pipeline.run(source)
+        ended_s[source.name] = anyio.current_time()
 
     async def end() -> None:
         await anyio.sleep(GAP_S * PIECES / 2)
         assert sources[3].polls > 0
         sources[3].end()
+        ended_s["silence"] = anyio.current_time()
 
     async with Pipeline([MemorySink()]) as pipeline, anyio.create_task_group() as group:
         for source in sources:
@@ -334,8 +382,11 @@ async def test_a_stream_ends_in_a_round() -> None:
         group.start_soon(end)
         with capture_logs():
             await bring_all(sources)
+        ended_s["all"] = anyio.current_time()
 
     assert [name for name, result in results.items() if result.truncated] == ["s3"]
+    assert ended_s["s3"] - ended_s["silence"] <= 0.003
+    assert max(ended_s[source.name] for source in sources) - ended_s["all"] <= 0.003  # they said that they were done
     assert len(results) == STREAMS
 
 
@@ -433,4 +484,25 @@ async def test_leaving_the_pipeline_first() -> None:
         assert left_s <= GAP_S * PIECES / 2 + 0.01
         polls = [source.polls for source in sources]
     assert [source.polls for source in sources] == polls
+    assert wires(pipeline.steps) == wires(expected(STREAMS).steps)
+
+
+@virtual
+async def test_a_cancelled_pipeline_gives_streams_back() -> None:
+    """While whoever holds it is still busy with something else."""
+    sources = [Polled(f"s{number}") for number in range(STREAMS)]
+    pipeline = Pipeline([MemorySink()])
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            async with pipeline:
+                for source in sources:
+                    group.start_soon(pipeline.run, source)
+                group.start_soon(bring_all, sources)
+                await anyio.sleep(GAP_S * PIECES / 2)
+                waits = sources[0].waits
+                assert sources[0].polls > 0
+                scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(GAP_S * PIECES / 4)
+                assert sources[0].waits > waits
     assert wires(pipeline.steps) == wires(expected(STREAMS).steps)
